@@ -1,0 +1,5 @@
+//! Lychgate: an authenticating reverse proxy in front of a legacy CMS.
+#![doc = ""]
+pub mod clock;
+pub mod random;
+pub mod secret;
