@@ -1,5 +1,6 @@
 //! Lychgate: an authenticating reverse proxy in front of a legacy CMS.
 #![doc = ""]
+pub mod admit;
 pub mod clock;
 pub mod config;
 pub mod random;

@@ -1,0 +1,176 @@
+//! Which request header fields go on, by name.
+//!
+//! Zope's servers fold `X_Remote_User`, `X.Remote.User` and `X-Remote-User` into one variable
+//! (facts: ZServer), so a field that the gate guards in one spelling must not pass in another. And what
+//! a client says of itself in fields that belong to proxies (who it is, where it comes from, which URL
+//! it meant) is never true.
+
+use http::HeaderMap;
+use http::header::HeaderName;
+
+use super::Refusal;
+
+/// Field names that only a proxy may write. Without `X-Forwarded-` and its like, which [`PREFIXES`] cover.
+const PROXY_FIELDS: &[&str] = &[
+    "authorization",
+    "cf-connecting-ip",
+    "client-ip",
+    "forwarded",
+    "forwarded-for",
+    "front-end-https",
+    "http2-settings",
+    "proxy",
+    "proxy-authorization",
+    "remote-user",
+    "true-client-ip",
+    "via",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded",
+    "x-host",
+    "x-http-host-override",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-host",
+    "x-original-method",
+    "x-original-uri",
+    "x-original-url",
+    "x-proxyuser-ip",
+    "x-real-ip",
+    "x-request-id",
+    "x-rewrite-url",
+    "x-sendfile",
+    "x-url-scheme",
+];
+
+/// Beginnings of such names.
+const PREFIXES: &[&str] = &[
+    "remote-",
+    "ssl-client-",
+    "wl-proxy-",
+    "x-accel-",
+    "x-auth-",
+    "x-client-cert",
+    "x-forwarded-",
+    "x-remote-",
+    "x-ssl-",
+    "x-webauth-",
+];
+
+/// Fields of one connection (RFC 9110, section 7.6.1), which a proxy never passes on.
+const HOP_BY_HOP: &[&str] =
+    &["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/// Refuses names that alias the fields by which a message is delimited.
+///
+/// # Errors
+/// [`Refusal::Framing`] for `Transfer_Encoding`, `Content.Length` and the like.
+pub(super) fn refuse_framing_aliases(headers: &HeaderMap) -> Result<(), Refusal> {
+    let alias = headers.keys().map(HeaderName::as_str).filter(|name| is_aliased(name)).any(|name| {
+        let name = name.replace(['_', '.'], "-");
+        matches!(
+            name.as_str(),
+            "transfer-encoding" | "content-length" | "host" | "connection" | "expect" | "upgrade"
+        )
+    });
+    if alias { Err(Refusal::Framing("a framing field in another spelling")) } else { Ok(()) }
+}
+
+/// Whether a client's field may go to the backend, whatever its value: its name is not a proxy's, not one
+/// connection's, and has no character that a CGI-like backend folds into another name.
+pub fn may_pass(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    !is_aliased(name)
+        && !HOP_BY_HOP.contains(&name)
+        && !PROXY_FIELDS.contains(&name)
+        && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether the field belongs to one connection and is not passed on, in either direction.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(&name.as_str())
+}
+
+fn is_aliased(name: &str) -> bool {
+    name.bytes().any(|byte| matches!(byte, b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> HeaderName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn fields_of_the_client_itself_pass() {
+        for field in [
+            "accept",
+            "accept-language",
+            "cookie",
+            "content-type",
+            "if-none-match",
+            "range",
+            "referer",
+            "user-agent",
+            "x-requested-with",
+            "destination",
+            "depth",
+            "origin",
+        ] {
+            assert!(may_pass(&name(field)), "{field}");
+        }
+    }
+
+    #[test]
+    fn no_spelling_of_a_proxys_field_passes() {
+        for field in [
+            "X-Remote-User",
+            "x_remote_user",
+            "X.Remote.User",
+            "x-remote_user",
+            "Remote-User",
+            "remote_user",
+            "X-Forwarded-For",
+            "x_forwarded_host",
+            "X-Forwarded-Prefix",
+            "X-Forwarded",
+            "Forwarded",
+            "X-Real-IP",
+            "X-Original-URL",
+            "X-Rewrite-Url",
+            "X-HTTP-Method-Override",
+            "SSL-Client-Cert",
+            "Authorization",
+            "Proxy-Authorization",
+            "Proxy",
+            "X-Request-Id",
+            "HTTP2-Settings",
+            "Connection",
+            "TE",
+            "Upgrade",
+            "Keep-Alive",
+            "Trailer",
+            "X-Auth-Request-User",
+        ] {
+            assert!(!may_pass(&name(field)), "{field}");
+        }
+    }
+
+    #[test]
+    fn an_alias_of_a_framing_field_is_refused() {
+        for (field, refused) in [
+            ("transfer_encoding", true),
+            ("content.length", true),
+            ("Content_Length", true),
+            ("host_", false),
+            ("x_custom", false),
+            ("content-length", false),
+        ] {
+            let headers = HeaderMap::from_iter([(name(field), http::HeaderValue::from_static("5"))]);
+            assert_eq!(refuse_framing_aliases(&headers).is_err(), refused, "{field}");
+        }
+    }
+}
