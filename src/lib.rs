@@ -3,5 +3,6 @@
 pub mod admit;
 pub mod clock;
 pub mod config;
+pub mod forward;
 pub mod random;
 pub mod secret;

@@ -1,0 +1,122 @@
+//! Connections to one backend, kept for one worker.
+//!
+//! Each worker thread has its own pools, so the lock is never waited for; hyper-util's shared client costs a
+//! tenth more per request (facts/performance.md, section 10) and cannot say whether a connection is a reused one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+
+use super::{Fault, RequestBody, Settings};
+
+/// A backend as one worker sees it.
+pub struct Upstream {
+    address: (String, u16),
+    settings: Settings,
+    idle: Arc<Mutex<Vec<Idle>>>,
+}
+
+/// More unused connections than this are not worth keeping: a Zope has 4 to 16 threads.
+const MOST_IDLE: usize = 64;
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+impl Upstream {
+    /// A backend at `host` and `port`. Nothing is connected yet.
+    pub fn new(host: impl Into<String>, port: u16, settings: Settings) -> Self {
+        Self { address: (host.into(), port), settings, idle: Arc::default() }
+    }
+
+    /// The settings of its site.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The most recently used connection that still stands.
+    pub(super) fn take_idle(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let keep = self.settings.keep_alive.as_duration();
+        idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < keep);
+        let ready = idle.iter().rposition(|idle| idle.connection.sender.is_ready())?;
+        Some(idle.remove(ready).connection)
+    }
+
+    pub(super) async fn connect(&self) -> Result<Connection, Fault> {
+        let limit = self.settings.connect_timeout.as_duration();
+        let (host, port) = &self.address;
+        let stream =
+            within(limit, TcpStream::connect((host.as_str(), *port))).await?.map_err(Fault::Connect)?;
+        stream.set_nodelay(true).map_err(Fault::Connect)?;
+        // The buffer must hold the largest head and is what one read of a body can bring.
+        let handshake = http1::Builder::new().max_buf_size(64 * 1024).handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await.map_err(Fault::BrokenOff)?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "a backend connection ended");
+            }
+        });
+        Ok(Connection { sender, _task: AbortOnDrop(task.abort_handle()) })
+    }
+
+    /// What the body of a response holds on to until it has been read.
+    pub(super) fn lease(&self, connection: Connection, may_reuse: bool) -> Lease {
+        Lease { connection: Some(connection), pool: may_reuse.then(|| Arc::clone(&self.idle)) }
+    }
+}
+
+async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T, Fault> {
+    tokio::time::timeout(limit, future).await.map_err(|_| Fault::ConnectTimeout(limit))
+}
+
+/// A connection that is in nobody else's hands. Dropping it closes it.
+pub(super) struct Connection {
+    sender: http1::SendRequest<RequestBody>,
+    _task: AbortOnDrop,
+}
+
+impl Connection {
+    pub(super) async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, hyper::Error> {
+        self.sender.send_request(request).await
+    }
+}
+
+/// An exchange that is given up is given up at the backend too, at once.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A connection on loan to a response that is still being read.
+pub(super) struct Lease {
+    connection: Option<Connection>,
+    pool: Option<Arc<Mutex<Vec<Idle>>>>,
+}
+
+impl Lease {
+    /// The response has been read to its end: the connection may serve the next request.
+    pub(super) fn finish(&mut self) {
+        let (Some(connection), Some(pool)) = (self.connection.take(), self.pool.take()) else { return };
+        if connection.sender.is_closed() {
+            return;
+        }
+        let mut idle = pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MOST_IDLE {
+            idle.push(Idle { connection, since: Instant::now() });
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Who may reach which path: the operator's rules, as a value that a test can read.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, de};
+
+/// What a path asks of a visitor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Anyone may pass.
+    Public,
+    /// Only who has signed in.
+    #[default]
+    SignedIn,
+    /// Nobody.
+    Deny,
+}
+
+/// `[site.access]` of `proxy.toml`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// What holds for a path that no rule names; `"signed-in"` unless said otherwise.
+    #[serde(default)]
+    pub default: Access,
+    /// Tried in their order; the first that fits decides.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+}
+
+/// One rule: paths, perhaps networks, and what they ask for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Which paths, below the site's public address.
+    pub path: Pattern,
+    /// The networks the rule is for; empty: all. A path that is named for some networks is closed to all
+    /// others, unless a later rule opens it to them: the default does not.
+    #[serde(default)]
+    pub networks: Vec<IpNet>,
+    /// What it asks for.
+    pub access: Access,
+}
+
+impl Settings {
+    /// What `path` (percent-decoded, below the site's public address) asks of a visitor from `client`.
+    pub fn access(&self, path: &[u8], client: IpAddr) -> Access {
+        let mut otherwise = self.default;
+        for rule in self.rules.iter().filter(|rule| rule.path.matches(path)) {
+            if rule.networks.is_empty() || rule.networks.iter().any(|network| network.contains(&client)) {
+                return rule.access;
+            }
+            otherwise = Access::Deny;
+        }
+        otherwise
+    }
+}
+
+/// A pattern of paths: `*` stands for anything within one segment, `**` for anything at all.
+/// A pattern that ends in `/**` also fits the path before it. Case matters, as it does to Zope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// Whether `path` fits.
+    pub fn matches(&self, path: &[u8]) -> bool {
+        let pattern = self.0.as_bytes();
+        fits(pattern, path) || pattern.strip_suffix(b"/**").is_some_and(|folder| fits(folder, path))
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if !text.starts_with('/') && !text.starts_with("**") {
+            return Err(de::Error::custom(format!("a path pattern begins with a slash: write \"/{text}\"")));
+        }
+        if text.contains('%') || text.contains('?') {
+            return Err(de::Error::custom("a path pattern is compared with the decoded path, without query: write it without `%` and `?`"));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// Plain backtracking: patterns are short, and only the operator writes them.
+fn fits(pattern: &[u8], path: &[u8]) -> bool {
+    match pattern {
+        [] => path.is_empty(),
+        [b'*', b'*', rest @ ..] => (0..=path.len()).any(|start| path.get(start..).is_some_and(|path| fits(rest, path))),
+        [b'*', rest @ ..] => {
+            let segment = path.iter().position(|byte| *byte == b'/').unwrap_or(path.len());
+            (0..=segment).any(|start| path.get(start..).is_some_and(|path| fits(rest, path)))
+        }
+        [first, rest @ ..] => path.split_first().is_some_and(|(byte, path)| byte == first && fits(rest, path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_what_they_say() {
+        for (pattern, path, expected) in [
+            ("/robots.txt", "/robots.txt", true),
+            ("/robots.txt", "/robots.txt/x", false),
+            ("/robots.txt", "/a/robots.txt", false),
+            ("/++resource++**", "/++resource++plone/a.css", true),
+            ("/++resource++**", "/docs/++resource++plone", false),
+            ("**/++resource++**", "/docs/++resource++plone", true),
+            ("/manage**", "/manage_main", true),
+            ("/manage**", "/Manage", false),
+            ("/docs/*", "/docs/a", true),
+            ("/docs/*", "/docs/a/b", false),
+            ("/docs/*/edit", "/docs/a/edit", true),
+            ("/docs/**", "/docs", true),
+            ("/docs/**", "/docs/a/b", true),
+            ("/docs/**", "/docsx", false),
+            ("/**", "/", true),
+            ("/*.css", "/a.css", true),
+            ("/*.css", "/a.css/secret", false),
+        ] {
+            assert_eq!(Pattern(pattern.to_owned()).matches(path.as_bytes()), expected, "{pattern} and {path}");
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_path_and_network_decides() {
+        let settings: Settings = toml::from_str(
+            r#"
+            default = "signed-in"
+            rules = [
+              { path = "/robots.txt", access = "public" },
+              { path = "/manage**", networks = ["127.0.0.0/8"], access = "signed-in" },
+              { path = "/office/**", networks = ["10.0.0.0/8"], access = "public" },
+              { path = "/office/**", access = "signed-in" },
+              { path = "/old/**", access = "deny" },
+            ]"#,
+        )
+        .unwrap();
+        for (name, path, client, access) in [
+            ("public by rule", "/robots.txt", "192.0.2.1", Access::Public),
+            ("nothing else is", "/robots.txt2", "192.0.2.1", Access::SignedIn),
+            ("named network", "/manage_main", "127.0.0.1", Access::SignedIn),
+            ("a path named for networks is closed to others", "/manage_main", "192.0.2.1", Access::Deny),
+            ("open inside", "/office/a", "10.1.1.1", Access::Public),
+            ("a later rule opens it to others", "/office/a", "192.0.2.1", Access::SignedIn),
+            ("denied", "/old/a", "127.0.0.1", Access::Deny),
+            ("default", "/docs", "192.0.2.1", Access::SignedIn),
+        ] {
+            assert_eq!(settings.access(path.as_bytes(), client.parse().unwrap()), access, "{name}");
+        }
+    }
+}
