@@ -2,5 +2,6 @@
 #![doc = ""]
 pub mod clock;
 pub mod config;
+pub mod pages;
 pub mod random;
 pub mod secret;
