@@ -317,6 +317,7 @@ pub(super) fn specimens<'a>(text: &'a str, sessions: &'a [SessionLine<'a>]) -> V
         reset(Some(ResetError::Mismatch)),
         reset(Some(ResetError::TooShort { minimum: 8 })),
         reset(Some(ResetError::Rejected { reason: text })),
+        reset(Some(ResetError::Rejected { reason: "" })),
         reset(Some(ResetError::Unreachable)),
         reset(Some(ResetError::Limited { retry_after })),
         reset(Some(ResetError::FormExpired)),

@@ -185,7 +185,8 @@ impl View<'_> {
             }
             Some(ResetError::Rejected { reason }) => {
                 let quote = Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty());
-                let text = self.say("reset-rejected")?;
+                let id = if quote.is_some() { "reset-rejected" } else { "reset-rejected-why-unsaid" };
+                let text = self.say(id)?;
                 refused("password", Some(Alert { text, quote, fields: NEW }))
             }
             Some(ResetError::Unreachable) => {

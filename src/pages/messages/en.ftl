@@ -72,6 +72,7 @@ reset-too-short =
        *[other] The new password needs at least { $minimum } characters.
     }
 reset-rejected = The site did not accept the new password. This is its reason:
+reset-rejected-why-unsaid = The site did not accept the new password. Please choose another one.
 reset-unreachable = The site is not answering at the moment, so your password was not changed. Please try again in a few minutes; the link stays good.
 reset-done-title = Your new password is set
 reset-done-text = You can sign in with it now. Anyone who was signed in to your account, on any device, has been signed out.

@@ -72,6 +72,7 @@ reset-too-short =
        *[other] Le nouveau mot de passe doit comporter au moins { $minimum } caractères.
     }
 reset-rejected = Le site n’a pas accepté le nouveau mot de passe. Voici la raison qu’il donne :
+reset-rejected-why-unsaid = Le site n’a pas accepté le nouveau mot de passe. Veuillez en choisir un autre.
 reset-unreachable = Le site ne répond pas pour le moment ; votre mot de passe n’a pas été modifié. Veuillez réessayer dans quelques minutes, le lien reste valable.
 reset-done-title = Votre nouveau mot de passe est enregistré
 reset-done-text = Vous pouvez maintenant l’utiliser pour vous connecter. Toutes les sessions ouvertes sur votre compte, sur tous les appareils, ont été fermées.
