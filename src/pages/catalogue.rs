@@ -142,6 +142,7 @@ impl Object for Translate {
 }
 
 /// What [`load`] gives: the catalogues, and what an operator may want to know.
+#[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) catalogues: Vec<Arc<Catalogue>>,
     pub(super) warnings: Vec<Problem>,
@@ -267,7 +268,7 @@ mod tests {
 
     #[test]
     fn plurals_follow_the_language() {
-        let loaded = load(None).ok().expect("embedded");
+        let loaded = load(None).expect("embedded");
         #[rustfmt::skip]
         let table = [
             ("en", 1, "one minute"), ("en", 0, "0 minutes"), ("en", 5, "5 minutes"),
@@ -282,7 +283,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_said_is_named() {
-        let loaded = load(None).ok().expect("embedded");
+        let loaded = load(None).expect("embedded");
         let unknown = loaded.catalogues[0].say("no-such-thing", &[]).expect_err("unknown");
         assert_eq!(unknown.to_string(), "message `no-such-thing` (en): there is no such message");
         let missing = loaded.catalogues[1].say("in-span", &[]).expect_err("no variable");

@@ -101,6 +101,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// By query, by cookie, by `Accept-Language`.
+    type Asked = Option<&'static str>;
+
     fn available() -> Vec<Language> {
         ["en", "fr", "pt-BR"].map(Language::new).to_vec()
     }
@@ -108,7 +111,7 @@ mod tests {
     #[test]
     fn the_visitors_wish_is_heard_in_order() {
         #[rustfmt::skip]
-        let table: &[(&str, Option<&str>, Option<&str>, Option<&str>, Option<&str>)] = &[
+        let table: &[(&str, Asked, Asked, Asked, Option<&str>)] = &[
             ("nothing asked",                None,            None,       None,                          None),
             ("the query wins",               Some("fr"),      Some("en"), Some("en"),                    Some("fr")),
             ("the cookie is next",           None,            Some("fr"), Some("en"),                    Some("fr")),

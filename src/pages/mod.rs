@@ -12,7 +12,7 @@
 //!
 //! # What it defends against
 //! Outside text never becomes markup (escaping is always on), a script (no inline script passes the CSP), a header
-//! (no outside text goes into one) or a link that leaves the site ([`href`]). Pages are not cached, framed, indexed,
+//! (no outside text goes into one) or a link that leaves the site (`href`). Pages are not cached, framed, indexed,
 //! or named to other sites. An operator's template is tried on every page in every language before it serves anyone;
 //! if it still fails, ours is shown in its place.
 //!
@@ -220,7 +220,6 @@ impl Pages {
             sign_out => own("logout"),
             forgot_password => around.forgot_password.then(|| href::own(around.prefix, "forgot-password", next)),
             reset_password => own("reset-password"),
-            account => own("account"),
         };
         let head_title = self.head_title(catalogue, &sheet, around)?;
         let alert = sheet.alert.map(

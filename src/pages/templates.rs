@@ -67,7 +67,7 @@ impl Templates {
     }
 
     pub(super) fn render(&self, name: &str, context: Value) -> Result<String, Error> {
-        Ok(self.0.get_template(name)?.render(context)?)
+        self.0.get_template(name)?.render(context)
     }
 }
 

@@ -281,7 +281,8 @@ fn every_message_is_used_and_every_used_message_exists() {
         let inner: &[&str] = match *id {
             "page-title" => &["title"],
             "page-title-error" => &["page"],
-            "in-span" | "account-ago" => &["span"],
+            "in-span" => &["span"],
+            "account-session-times" => &["age", "idle"],
             "sign-out-text" => &["site"],
             "limited" | "error-too-many-text" | "error-unavailable-text" => &["wait"],
             _ => &[],

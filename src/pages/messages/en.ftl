@@ -91,11 +91,8 @@ new-link = Ask for a new link
 account-title = Your account
 account-signed-in-as = Signed in as
 account-sessions = Where you are signed in
-account-sessions-where = From
-account-sessions-since = Since
-account-sessions-seen = Last used
 account-this-browser = this browser
-account-ago = { $span } ago
+account-session-times = Signed in { $age } ago, last used { $idle } ago
 back-to-site = Back to the site
 
 ## For every form

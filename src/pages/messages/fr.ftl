@@ -91,11 +91,8 @@ new-link = Demander un nouveau lien
 account-title = Votre compte
 account-signed-in-as = Connecté en tant que
 account-sessions = Vos sessions ouvertes
-account-sessions-where = Depuis
-account-sessions-since = Ouverte
-account-sessions-seen = Dernière activité
 account-this-browser = ce navigateur
-account-ago = il y a { $span }
+account-session-times = Ouverte il y a { $age }, dernière activité il y a { $idle }
 back-to-site = Retour au site
 
 ## Pour tous les formulaires
