@@ -4,5 +4,6 @@ pub mod admit;
 pub mod clock;
 pub mod config;
 pub mod forward;
+pub mod pages;
 pub mod random;
 pub mod secret;

@@ -1,0 +1,157 @@
+# What the gate's own pages say, in French. Ids and variables are those of en.ftl.
+#
+# Typography: a narrow no-break space (U+202F) before ? ! ; and a no-break space (U+00A0) before a
+# colon; the apostrophe is ’.
+
+language-name = Français
+language-switch = Langue
+page-title = { $title } · { $site }
+page-title-error = Erreur : { $page }
+this-site = ce site
+
+## Champs et ce qui les accompagne
+
+field-username = Nom d’utilisateur
+field-password = Mot de passe
+field-new-password = Nouveau mot de passe
+field-password-again = Nouveau mot de passe, encore une fois
+remember-me = Rester connecté sur cet appareil
+remember-hint = Ne cochez pas cette case sur un appareil partagé.
+show-password = Afficher le mot de passe
+hide-password = Masquer le mot de passe
+caps-lock = Le verrouillage des majuscules est activé.
+
+## Connexion
+
+sign-in-title = Connexion
+sign-in-button = Se connecter
+sign-in-forgot = Mot de passe oublié ?
+sign-in-session-ended = Votre session est terminée. Reconnectez-vous pour reprendre là où vous en étiez.
+sign-in-missing = Veuillez saisir votre nom d’utilisateur et votre mot de passe.
+sign-in-wrong = Le nom d’utilisateur ou le mot de passe n’est pas correct. Veuillez vérifier les deux et réessayer.
+sign-in-unreachable = Le site ne répond pas pour le moment ; votre mot de passe n’a donc pas pu être vérifié. Veuillez réessayer dans quelques minutes.
+sign-in-not-confirmed = Le site a donné une réponse inattendue ; vous n’êtes donc pas connecté. Veuillez réessayer. Si cela se reproduit, prévenez les responsables du site.
+
+## Déconnexion
+
+sign-out-title = Déconnexion
+sign-out-text = Voulez-vous vous déconnecter de { $site } ?
+sign-out-button = Se déconnecter
+sign-out-stay = Rester connecté
+signed-out-title = Vous êtes déconnecté
+signed-out-text = Si d’autres personnes utilisent cet appareil, fermez aussi la fenêtre du navigateur.
+sign-in-again = Se reconnecter
+
+## Mot de passe oublié
+
+forgot-title = Mot de passe oublié
+forgot-text = Saisissez votre nom d’utilisateur. Si un compte porte ce nom, un lien pour choisir un nouveau mot de passe sera envoyé à son adresse électronique.
+forgot-button = M’envoyer le lien
+forgot-missing = Veuillez saisir votre nom d’utilisateur.
+forgot-no-account = Aucun compte portant ce nom et disposant d’une adresse électronique valide n’a été trouvé. Veuillez vérifier l’orthographe.
+forgot-not-supported = Le mot de passe de ce compte ne peut pas être réinitialisé par courriel. Veuillez vous adresser aux responsables du site.
+forgot-failed = Le site ne répond pas pour le moment ; aucun message n’a été envoyé. Veuillez réessayer dans quelques minutes.
+forgot-not-confirmed = Nous n’avons pas pu confirmer l’envoi d’un message. Consultez votre messagerie dans quelques minutes et réessayez si rien n’est arrivé.
+forgot-sent-title = Consultez votre messagerie
+forgot-sent-if = Si un compte porte ce nom, un message contenant un lien est en route vers son adresse électronique.
+forgot-sent-sure = Un message contenant un lien est en route vers votre adresse électronique.
+forgot-sent-hint = Cela peut prendre quelques minutes. Si rien n’arrive, regardez dans le dossier des courriers indésirables, puis vérifiez le nom d’utilisateur et refaites la demande.
+back-to-sign-in = Retour à la connexion
+
+## Choix d’un nouveau mot de passe
+
+reset-title = Choisir un nouveau mot de passe
+reset-text = Confirmez votre nom d’utilisateur, puis saisissez deux fois le nouveau mot de passe.
+reset-username-hint = Le nom du compte pour lequel le lien a été envoyé.
+reset-button = Enregistrer le nouveau mot de passe
+reset-missing = Veuillez remplir les trois champs.
+reset-mismatch = Les deux mots de passe ne sont pas identiques. Veuillez les saisir à nouveau.
+reset-too-short =
+    { $minimum ->
+        [one] Le nouveau mot de passe doit comporter au moins un caractère.
+       *[other] Le nouveau mot de passe doit comporter au moins { $minimum } caractères.
+    }
+reset-rejected = Le site n’a pas accepté le nouveau mot de passe. Voici la raison qu’il donne :
+reset-rejected-why-unsaid = Le site n’a pas accepté le nouveau mot de passe. Veuillez en choisir un autre.
+reset-unreachable = Le site ne répond pas pour le moment ; votre mot de passe n’a pas été modifié. Veuillez réessayer dans quelques minutes, le lien reste valable.
+reset-done-title = Votre nouveau mot de passe est enregistré
+reset-done-text = Vous pouvez maintenant l’utiliser pour vous connecter. Toutes les sessions ouvertes sur votre compte, sur tous les appareils, ont été fermées.
+reset-invalid-title = Ce lien ne fonctionne pas
+reset-invalid-text = Il a déjà servi, il est incomplet, ou il correspond à un autre nom d’utilisateur. Si vous avez fait plusieurs demandes, utilisez le lien du message le plus récent.
+reset-expired-title = Ce lien a expiré
+reset-expired-text = Par sécurité, un lien n’est valable que pendant un temps limité. Veuillez en demander un nouveau.
+reset-no-link-title = Veuillez rouvrir le lien
+reset-no-link-text = Cette page a besoin du lien reçu par courriel et l’oublie au bout d’un moment. Ouvrez-le encore une fois dans ce navigateur.
+reset-not-confirmed-title = La modification n’a pas pu être confirmée
+reset-not-confirmed-text = Le site a donné une réponse inattendue. Essayez de vous connecter avec le nouveau mot de passe ; si cela ne marche pas, demandez un nouveau lien.
+new-link = Demander un nouveau lien
+
+## Votre compte
+
+account-title = Votre compte
+account-signed-in-as = Connecté en tant que
+account-sessions = Vos sessions ouvertes
+account-this-browser = ce navigateur
+account-session-times = Ouverte il y a { $age }, dernière activité il y a { $idle }
+back-to-site = Retour au site
+
+## Pour tous les formulaires
+
+limited = Il y a eu trop de tentatives. Pour protéger les comptes de ce site, veuillez patienter et réessayer { $wait }.
+form-expired = Ce formulaire n’était plus valable ; rien n’a été envoyé. Veuillez l’envoyer à nouveau. Si cela ne suffit pas, vérifiez que votre navigateur accepte les cookies.
+in-span = dans { $span }
+span-minutes =
+    { $count ->
+        [one] une minute
+       *[other] { $count } minutes
+    }
+span-hours =
+    { $count ->
+        [one] une heure
+       *[other] { $count } heures
+    }
+span-days =
+    { $count ->
+        [one] un jour
+       *[other] { $count } jours
+    }
+
+## Quand quelque chose ne va pas
+
+error-request-id = Si vous demandez de l’aide, donnez ce numéro :
+error-status = Erreur { $status }
+error-retry = Réessayer
+error-bad-request-title = Cette requête est incompréhensible
+error-bad-request-text = L’adresse ou la requête envoyée par votre navigateur est mal formée. Vérifiez l’adresse, ou revenez en arrière et suivez de nouveau le lien.
+error-forbidden-title = Cette page ne vous est pas ouverte
+error-forbidden-text = Les règles de ce site ne le permettent pas. Si vous avez besoin de cette page, adressez-vous aux responsables du site.
+error-forbidden-network-title = Cette page n’est pas accessible d’ici
+error-forbidden-network-text = Elle n’est ouverte qu’à certains réseaux, et le vôtre n’en fait pas partie. Veuillez vous adresser aux responsables du site.
+error-cross-site-title = Ce formulaire vient d’ailleurs
+error-cross-site-text = Il a été envoyé par un autre site web ; rien n’a donc été fait. Si c’était bien votre intention, ouvrez la page ici et envoyez-la à nouveau.
+error-not-found-title = Cette page n’existe pas
+error-not-found-text = L’adresse ne mène nulle part. Vérifiez-la, ou repartez de la page d’accueil.
+error-method-title = Cela n’est pas possible ici
+error-method-text = La page existe, mais pas pour ce genre de requête. Revenez en arrière et suivez de nouveau le lien.
+error-timeout-title = Cela a pris trop de temps
+error-timeout-text = Votre requête n’est pas arrivée en entier dans le délai prévu. Vérifiez votre connexion et réessayez.
+error-content-too-large-title = C’est trop volumineux
+error-content-too-large-text = Ce que vous avez envoyé dépasse la taille acceptée par ce site ; rien n’a été enregistré. Essayez avec un fichier plus petit.
+error-uri-too-long-title = Cette adresse est trop longue
+error-uri-too-long-text = Votre navigateur a demandé une adresse plus longue que ce site ne l’accepte. Revenez en arrière et essayez un autre chemin.
+error-misdirected-title = Cette adresse n’est pas desservie ici
+error-misdirected-text = Votre requête est arrivée ici, mais aucun site de ce nom ne s’y trouve. Vérifiez le nom d’hôte dans l’adresse.
+error-too-many-title = Trop de requêtes
+error-too-many-text = Un très grand nombre de requêtes est venu de votre réseau. Veuillez patienter et réessayer { $wait }.
+error-headers-too-large-title = Votre navigateur a envoyé trop de données
+error-headers-too-large-text = La requête comporte plus d’en-têtes ou de cookies que ce site n’en accepte. Supprimer les cookies de ce site suffit en général.
+error-internal-title = Une erreur s’est produite de notre côté
+error-internal-text = Vous n’y êtes pour rien, et l’incident a été enregistré. Veuillez réessayer dans un instant.
+error-not-implemented-title = Ceci n’est pas pris en charge
+error-not-implemented-text = Votre navigateur a demandé quelque chose que ce site ne fait pas. Revenez en arrière et essayez un autre chemin.
+error-bad-gateway-title = Le site ne répond pas
+error-bad-gateway-text = Vous avez atteint le portail qui le précède, mais le site lui-même est injoignable ou a interrompu sa réponse. Veuillez réessayer dans quelques minutes.
+error-unavailable-title = Momentanément indisponible
+error-unavailable-text = Le site est surchargé ou en maintenance. Veuillez réessayer { $wait }.
+error-gateway-timeout-title = Le site met trop de temps à répondre
+error-gateway-timeout-text = Vous avez atteint le portail qui le précède, mais le site lui-même n’a pas répondu à temps. Si vous aviez envoyé un formulaire, vérifiez s’il a été pris en compte avant de l’envoyer à nouveau.
