@@ -1,6 +1,7 @@
 //! Lychgate: an authenticating reverse proxy in front of a legacy CMS.
 #![doc = ""]
 pub mod clock;
+pub mod cms;
 pub mod config;
 pub mod random;
 pub mod secret;

@@ -1,0 +1,167 @@
+//! What came back, in the few things that a case can ask about.
+//!
+//! Reading is defensive: the text of an answer is decoded whatever its charset claims to be, HTML is
+//! parsed, never searched, and what is told about it in a log is neither its text nor any value.
+
+use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use scraper::{ElementRef, Html};
+use url::Url;
+
+use super::values::CssSelector;
+
+/// The longest message of the CMS that is passed on, in characters.
+const MESSAGE_CAP: usize = 300;
+
+/// An answer of the CMS.
+pub(super) struct Answer {
+    pub status: StatusCode,
+    /// The path of `Location`, if it redirects; its host is nobody's business here.
+    pub redirect_path: Option<String>,
+    pub set_cookies: Vec<HeaderValue>,
+    content_type: String,
+    /// The text; `None` if it was too long or in a coding that was not asked for.
+    pub body: Option<String>,
+    /// What was asked for, to resolve the forms' actions.
+    url: Url,
+}
+
+impl Answer {
+    /// From the head and the raw body; `body` is `None` if it was longer than the cap.
+    pub(super) fn new(url: Url, status: StatusCode, headers: &HeaderMap, body: Option<Vec<u8>>) -> Self {
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let coded =
+            text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"));
+        let content_type = text(header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+        let location = headers.get(header::LOCATION).filter(|_| status.is_redirection());
+        Self {
+            status,
+            redirect_path: location
+                .and_then(|location| url.join(&String::from_utf8_lossy(location.as_bytes())).ok())
+                .map(|location| location.path().to_owned()),
+            set_cookies: headers.get_all(header::SET_COOKIE).iter().cloned().collect(),
+            body: body.filter(|_| !coded).map(|body| decode(&body, &content_type)),
+            content_type,
+            url,
+        }
+    }
+
+    /// The parsed page, if the answer is one.
+    pub(super) fn page(&self) -> Option<Page> {
+        let essence = self.content_type.split(';').next().unwrap_or_default().trim();
+        let html = matches!(essence, "text/html" | "application/xhtml+xml");
+        let body = self.body.as_deref().filter(|body| html && !body.trim().is_empty())?;
+        Some(Page::parse(body))
+    }
+
+    /// How much text there is to parse, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.body.as_ref().map_or(0, String::len)
+    }
+
+    /// What was seen, for the log: no text, no values, no query.
+    pub(super) fn evidence(&self, page: Option<&Page>) -> String {
+        let mut seen = format!("status {}", self.status.as_u16());
+        if let Some(path) = &self.redirect_path {
+            let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            seen.push_str(&format!(", redirect to …/{}", plain(last, 80)));
+        }
+        seen.push_str(&format!(", type {}", plain(&self.content_type, 60)));
+        let names =
+            self.set_cookies.iter().filter_map(super::cookies::parse).map(|(name, _, _)| plain(&name, 40));
+        let names: Vec<String> = names.take(10).collect();
+        if !names.is_empty() {
+            seen.push_str(&format!(", sets {}", names.join(" ")));
+        }
+        match (&self.body, page) {
+            (None, _) => seen.push_str(", body not readable"),
+            (Some(_), None) => seen.push_str(", no page"),
+            (Some(_), Some(page)) => {
+                seen.push_str(&format!(", body class \"{}\"", plain(&page.body_class, 300)))
+            }
+        }
+        seen
+    }
+
+    /// The form that `css` finds, as far as the next step needs it.
+    pub(super) fn form(&self, page: &Page, css: &CssSelector) -> Option<Form> {
+        let form = page.html.select(css.as_selector()).next()?;
+        let action = self.url.join(form.attr("action").unwrap_or_default()).ok()?;
+        let hidden = form.descendants().filter_map(ElementRef::wrap).filter(|input| {
+            input.value().name() == "input"
+                && input.attr("type").is_some_and(|kind| kind.eq_ignore_ascii_case("hidden"))
+                && input.attr("disabled").is_none()
+        });
+        let hidden = hidden.filter_map(|input| {
+            Some((input.attr("name")?.to_owned(), input.attr("value").unwrap_or_default().to_owned()))
+        });
+        Some(Form { action_path: action.path().to_owned(), hidden: hidden.collect() })
+    }
+}
+
+/// A form of the CMS.
+pub(super) struct Form {
+    /// Where it wants to be sent: only compared, never used.
+    pub action_path: String,
+    pub hidden: Vec<(String, String)>,
+}
+
+/// A parsed page.
+pub(super) struct Page {
+    html: Html,
+    body_class: String,
+}
+
+impl Page {
+    fn parse(text: &str) -> Self {
+        let html = Html::parse_document(text);
+        let body = html.root_element().child_elements().find(|element| element.value().name() == "body");
+        let body_class = body.and_then(|body| body.attr("class")).unwrap_or_default().to_owned();
+        Self { html, body_class }
+    }
+
+    pub(super) fn has_body_class(&self, token: &str) -> bool {
+        self.body_class.split_ascii_whitespace().any(|class| class == token)
+    }
+
+    pub(super) fn has(&self, css: &CssSelector) -> bool {
+        self.html.select(css.as_selector()).next().is_some()
+    }
+
+    /// The texts of what `css` finds, each once, as one line without control characters.
+    pub(super) fn message(&self, css: &CssSelector) -> Option<String> {
+        let mut texts: Vec<String> = Vec::new();
+        for element in self.html.select(css.as_selector()).take(20) {
+            let words = element.text().flat_map(str::split_whitespace);
+            let text = words.collect::<Vec<_>>().join(" ");
+            if !text.is_empty() && !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        let one: String = texts.join(" ").chars().filter(|c| !is_invisible(*c)).take(MESSAGE_CAP).collect();
+        Some(one.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+}
+
+/// Control characters, and those that turn the direction of what stands around them (UAX #9).
+fn is_invisible(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Fit for one line of a log.
+fn plain(text: &str, cap: usize) -> String {
+    text.chars().take(cap).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+}
+
+/// The text of a body: by its byte order mark, the charset it names, or what it looks like.
+fn decode(body: &[u8], content_type: &str) -> String {
+    let named = content_type
+        .split(';')
+        .filter_map(|part| part.trim().strip_prefix("charset="))
+        .find_map(|label| Encoding::for_label(label.trim_matches(['"', '\'', ' ']).as_bytes()));
+    let encoding = Encoding::for_bom(body)
+        .map(|(bom, _)| bom)
+        .or(named)
+        .unwrap_or_else(|| if std::str::from_utf8(body).is_ok() { UTF_8 } else { WINDOWS_1252 });
+    encoding.decode(body).0.into_owned()
+}
