@@ -132,20 +132,21 @@ impl Page {
     pub(super) fn message(&self, css: &CssSelector) -> Option<String> {
         let mut texts: Vec<String> = Vec::new();
         for element in self.html.select(css.as_selector()).take(20) {
-            let words = element.text().flat_map(str::split_whitespace);
-            let text = words.collect::<Vec<_>>().join(" ");
+            let visible: String = element.text().flat_map(str::chars).filter(|c| !is_invisible(*c)).collect();
+            let text = visible.split_whitespace().collect::<Vec<_>>().join(" ");
             if !text.is_empty() && !texts.contains(&text) {
                 texts.push(text);
             }
         }
-        let one: String = texts.join(" ").chars().filter(|c| !is_invisible(*c)).take(MESSAGE_CAP).collect();
-        Some(one.trim().to_owned()).filter(|text| !text.is_empty())
+        let one: String = texts.join(" ").chars().take(MESSAGE_CAP).collect();
+        Some(one).filter(|text| !text.is_empty())
     }
 }
 
-/// Control characters, and those that turn the direction of what stands around them (UAX #9).
+/// Control characters that are no blank, and those that turn the direction of what stands around them (UAX #9).
 fn is_invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    (c.is_control() && !c.is_whitespace())
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Fit for one line of a log.
