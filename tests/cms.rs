@@ -1,6 +1,8 @@
 //! The conversation with the CMS, against stand-ins of Plone 4.3 and Plone 6.0: every row of what was
 //! observed about signing in and about forgotten passwords, and every way a backend can misbehave.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod support;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -134,7 +134,7 @@ impl Plone {
             "mail_password" => self.mail_password(&ask),
             "mail_password_response" => self.mail_sent(&ask),
             "mailPassword" => {
-                self.send_mail(&ask, &ask.field("login").to_owned());
+                self.send_mail(&ask, ask.field("login"));
                 self.mail_sent(&ask)
             }
             "pwreset_finish" => self.reset_page(&ask, "pwreset_finish", "Password set"),
@@ -142,7 +142,7 @@ impl Plone {
             _ if ask.segments.iter().any(|s| s.trim_start_matches("@@") == "passwordreset") => {
                 self.reset(&ask, view)
             }
-            "secretpage" if ask.identity.is_none() => challenge(self.version, &ask),
+            "secretpage" if ask.identity.is_none() => self.challenge(&ask),
             "file.txt" => text(200, "A file."),
             "" | "news" | "secretpage" | "Plone" => {
                 let content =
@@ -278,7 +278,7 @@ impl Plone {
 
     fn mail_password(&mut self, ask: &Ask<'_>) -> Canned {
         if !self.switches.anonymous_may_ask && ask.identity.is_none() {
-            return challenge(self.version, ask);
+            return self.challenge(ask);
         }
         // Any known one of several counts.
         let names: Vec<String> =
@@ -418,6 +418,22 @@ impl Plone {
         self.page(ask, template, "We're sorry, but there seems to be an error…", "", "").status(500)
     }
 
+    /// "Sign in first": a redirect, for a script and a POST too; 6.0 sends a whole error page along.
+    fn challenge(&self, ask: &Ask<'_>) -> Canned {
+        let path = ask.segments.join("/");
+        let to = format!("{}/acl_users/credentials_cookie_auth/require_login?came_from=", ask.base);
+        match self.version {
+            Version::Plone60 => {
+                self.broken(ask).status(302).header("location", &format!("{to}/Plone/{path}"))
+            }
+            Version::Plone43 => {
+                let here = format!("{}/{path}", ask.base);
+                let here: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
+                redirect(302, &format!("{to}{here}"))
+            }
+        }
+    }
+
     fn page(&self, ask: &Ask<'_>, template: &str, title: &str, message: &str, content: &str) -> Canned {
         let role = if ask.identity.is_some() {
             "userrole-member userrole-authenticated"
@@ -464,21 +480,6 @@ const CLEARED_60: &str = "__ac=deleted; Path=/; Max-Age=0; Expires=Wed, 31 Dec 1
 
 fn cookie(user: &str) -> String {
     STANDARD.encode(format!("signed:{user}")).replace('=', "%3D")
-}
-
-/// "Sign in first": a redirect, for a script and a POST too.
-fn challenge(version: Version, ask: &Ask<'_>) -> Canned {
-    let came_from = match version {
-        Version::Plone60 => format!("/Plone/{}", ask.segments.join("/")),
-        Version::Plone43 => {
-            form_urlencoded::byte_serialize(format!("{}/{}", ask.base, ask.segments.join("/")).as_bytes())
-                .collect()
-        }
-    };
-    redirect(
-        302,
-        &format!("{}/acl_users/credentials_cookie_auth/require_login?came_from={came_from}", ask.base),
-    )
 }
 
 fn redirect(status: u16, to: &str) -> Canned {
