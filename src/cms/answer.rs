@@ -3,15 +3,21 @@
 //! Reading is defensive: the text of an answer is decoded whatever its charset claims to be, HTML is
 //! parsed, never searched, and what is told about it in a log is neither its text nor any value.
 
+use std::time::{Duration, Instant};
+
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+use html5ever::driver::{ParseOpts, parse_document};
+use html5ever::tendril::TendrilSink as _;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use scraper::{ElementRef, Html};
+use scraper::{ElementRef, Html, HtmlTreeSink};
 use url::Url;
 
 use super::values::CssSelector;
 
 /// The longest message of the CMS that is passed on, in characters.
 const MESSAGE_CAP: usize = 300;
+/// How much is parsed between two looks at the clock, in bytes.
+const PIECE: usize = 4 << 10;
 
 /// An answer of the CMS.
 pub(super) struct Answer {
@@ -46,12 +52,12 @@ impl Answer {
         }
     }
 
-    /// The parsed page, if the answer is one.
-    pub(super) fn page(&self) -> Option<Page> {
+    /// The parsed page, if the answer is one that can be parsed within `limit`.
+    pub(super) fn page(&self, limit: Duration) -> Option<Page> {
         let essence = self.content_type.split(';').next().unwrap_or_default().trim();
         let html = matches!(essence, "text/html" | "application/xhtml+xml");
         let body = self.body.as_deref().filter(|body| html && !body.trim().is_empty())?;
-        Some(Page::parse(body))
+        Page::parse(body, limit)
     }
 
     /// How much text there is to parse, in bytes.
@@ -113,11 +119,25 @@ pub(super) struct Page {
 }
 
 impl Page {
-    fn parse(text: &str) -> Self {
-        let html = Html::parse_document(text);
+    /// In pieces, with an eye on the clock: 100 KiB of nothing but opening tags, each within the one before,
+    /// cost a parser of HTML seconds, and the cost grows with the square.
+    fn parse(text: &str, limit: Duration) -> Option<Self> {
+        let started = Instant::now();
+        let mut parser = parse_document(HtmlTreeSink::new(Html::new_document()), ParseOpts::default());
+        let mut rest = text;
+        while !rest.is_empty() {
+            if started.elapsed() > limit {
+                return None;
+            }
+            let end = (PIECE..rest.len()).find(|at| rest.is_char_boundary(*at)).unwrap_or(rest.len());
+            let (piece, after) = rest.split_at(end);
+            parser.process(piece.into());
+            rest = after;
+        }
+        let html = parser.finish();
         let body = html.root_element().child_elements().find(|element| element.value().name() == "body");
         let body_class = body.and_then(|body| body.attr("class")).unwrap_or_default().to_owned();
-        Self { html, body_class }
+        Some(Self { html, body_class })
     }
 
     pub(super) fn has_body_class(&self, token: &str) -> bool {
@@ -165,4 +185,56 @@ fn decode(body: &[u8], content_type: &str) -> String {
         .or(named)
         .unwrap_or_else(|| if std::str::from_utf8(body).is_ok() { UTF_8 } else { WINDOWS_1252 });
     encoding.decode(body).0.into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn answer(body: Vec<u8>, content_type: &str) -> Answer {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
+        headers.insert(header::LOCATION, HeaderValue::from_bytes(b"/p\xe4th?token=1").unwrap());
+        let url = Url::parse("http://127.0.0.1/Plone/x").unwrap();
+        Answer::new(url, StatusCode::FOUND, &headers, Some(body))
+    }
+
+    #[test]
+    fn a_page_that_would_take_minutes_is_given_up() {
+        let started = Instant::now();
+        let deep = answer("<div>".repeat(400_000).into_bytes(), "text/html");
+        assert!(deep.page(Duration::from_millis(50)).is_none());
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn pieces_do_not_change_the_page() {
+        let page = format!("<body class='{} ä'>{}<i id=last>", "é".repeat(5000), "<p>ü</p>".repeat(5000));
+        let page = answer(page.into_bytes(), "text/html; charset=utf-8").page(Duration::MAX).unwrap();
+        assert!(page.has_body_class("ä") && page.has_body_class(&"é".repeat(5000)));
+        assert_eq!(page.html.select(&scraper::Selector::parse("p + i#last").unwrap()).count(), 1);
+    }
+
+    #[test]
+    fn nothing_a_visitor_must_not_see_is_in_the_evidence() {
+        let page = answer(b"<body class='a\nb'>text".to_vec(), "text/html");
+        let evidence = page.evidence(page.page(Duration::MAX).as_ref());
+        assert_eq!(
+            evidence,
+            "status 302, redirect to \u{2026}/p%EF%BF%BDth, type text/html, body class \"a?b\""
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(body: Vec<u8>, kind in 0..4_usize) {
+            let kinds = ["text/html", "text/html; charset=utf-16", "text/html;;charset=nonsense; charset=iso-8859-15", ""];
+            let read = answer(body, kinds[kind]);
+            let page = read.page(Duration::MAX);
+            let evidence = read.evidence(page.as_ref());
+            prop_assert!(evidence.chars().all(|c| !c.is_control()));
+        }
+    }
 }

@@ -319,3 +319,110 @@ fn checked<V>(
 ) -> Result<Option<Arc<Operation<V>>>, String> {
     operation.map(|operation| operation.check(title, allowed).map(|()| Arc::new(operation))).transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+name = "example"
+[credentials]
+cookies = ["sid"]
+[[challenge]]
+redirect = ["login"]
+[paths]
+sign_in = ["login"]
+[[sign_in.step]]
+method = "POST"
+to = ["login"]
+fields = { name = "{user}", password = "{password}" }
+[[sign_in.step.case]]
+cookie_set = ["sid"]
+verdict = "ok"
+[[redeem.step]]
+to = ["reset/{token}"]
+[[redeem.step.case]]
+present = "form"
+next = "set"
+[[redeem.step]]
+name = "set"
+method = "POST"
+form = "form"
+to = ["reset/{token}", "reset"]
+cases = "set"
+[[redeem.cases.set]]
+status = [200, "3xx"]
+verdict = "ok"
+"#;
+
+    #[test]
+    fn what_comes_with_the_gate_can_be_read() {
+        assert_eq!(Dialogue::built_in("plone").unwrap().unwrap().name(), "plone");
+        assert!(Dialogue::built_in("nothing").is_none());
+        let example = Dialogue::from_toml(GOOD).unwrap();
+        assert!(example.can_redeem() && !example.can_request_reset());
+    }
+
+    #[test]
+    fn a_mistake_is_refused_and_named() {
+        for (row, good, bad, named) in [
+            (
+                "unknown key",
+                "method = \"POST\"\nto = [\"login\"]",
+                "methd = \"POST\"\nto = [\"login\"]",
+                "methd",
+            ),
+            ("unknown condition", "present = \"form\"", "presnt = \"form\"", "presnt"),
+            ("unknown method", "method = \"POST\"", "method = \"PUT\"", "PUT"),
+            (
+                "a verdict of another operation",
+                "cookie_set = [\"sid\"]\nverdict = \"ok\"",
+                "cookie_set = [\"sid\"]\nverdict = \"expired\"",
+                "expired",
+            ),
+            ("unknown placeholder", "{password}", "{pasword}", "{pasword}"),
+            ("placeholder of another operation", "{password}", "{token}", "no {token} in `sign_in`"),
+            ("no selector", "present = \"form\"", "present = \"form[\"", "`form[` is no CSS selector"),
+            ("no status", "\"3xx\"", "\"9xx\"", "9xx"),
+            ("no such status", "[200,", "[20,", "20"),
+            ("out of the site", "to = [\"login\"]", "to = [\"../login\"]", "../login"),
+            ("another host", "to = [\"login\"]", "to = [\"//evil.example\"]", "//evil.example"),
+            ("a query", "to = [\"login\"]", "to = [\"login?a=b\"]", "login?a=b"),
+            ("nowhere to go", "to = [\"login\"]", "to = []", "needs `to`"),
+            ("several paths, no form", "to = [\"login\"]", "to = [\"login\", \"signin\"]", "no `form`"),
+            ("fields in a GET", "method = \"POST\"\nto = [\"login\"]", "to = [\"login\"]", "no POST"),
+            ("a step that is not there", "next = \"set\"", "next = \"sett\"", "sett"),
+            ("neither verdict nor next", "next = \"set\"", "", "either `verdict` or `next`"),
+            ("a case that always holds", "status = [200, \"3xx\"]\n", "", "needs a condition"),
+            ("cases that are not there", "cases = \"set\"", "cases = \"st\"", "`st`"),
+            (
+                "a form before any answer",
+                "method = \"POST\"\nto = [\"login\"]",
+                "method = \"POST\"\nform = \"form\"\nto = [\"login\"]",
+                "no answer comes before",
+            ),
+            (
+                "a challenge without a sign",
+                "[[challenge]]\nredirect = [\"login\"]",
+                "[[challenge]]",
+                "challenge",
+            ),
+            ("an empty segment", "sign_in = [\"login\"]", "sign_in = [\"/login\"]", "/login"),
+        ] {
+            assert!(GOOD.contains(good), "{row}: nothing to spoil");
+            let error =
+                Dialogue::from_toml(&GOOD.replacen(good, bad, 1)).map(|_| ()).unwrap_err().to_string();
+            assert!(error.contains(named), "{row}: {error}");
+        }
+    }
+
+    #[test]
+    fn steps_lead_forward_only() {
+        let back = GOOD.replace(
+            "next = \"set\"",
+            "next = \"set\"\n[[redeem.step.case]]\nstatus = [404]\nnext = \"open\"",
+        );
+        let back = back.replace("[[redeem.step]]\nto", "[[redeem.step]]\nname = \"open\"\nto");
+        assert!(Dialogue::from_toml(&back).unwrap_err().to_string().contains("no later step"));
+    }
+}

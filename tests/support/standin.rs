@@ -8,6 +8,8 @@
 //! cms.switch(|s| s.autologin = false);         // the site's settings
 //! cms.fail("mail_password", Fault::Status(503));
 //! cms.answer("mail_password", Canned::html(200, "<p>maintenance"));
+//! cms.answer_once("passwordreset", Canned::html(200, "…"));  // the next one only
+//! cms.behave();                                // no fault, no answer of the test's own
 //! let token = cms.issue_token("jdoe", TokenState::Good);
 //! cms.mails(); cms.requests(); cms.password_of("jdoe");
 //! ```
