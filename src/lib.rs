@@ -2,6 +2,7 @@
 #![doc = ""]
 pub mod admit;
 pub mod clock;
+pub mod cms;
 pub mod config;
 pub mod forward;
 pub mod pages;

@@ -1,0 +1,240 @@
+//! What came back, in the few things that a case can ask about.
+//!
+//! Reading is defensive: the text of an answer is decoded whatever its charset claims to be, HTML is
+//! parsed, never searched, and what is told about it in a log is neither its text nor any value.
+
+use std::time::{Duration, Instant};
+
+use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+use html5ever::driver::{ParseOpts, parse_document};
+use html5ever::tendril::TendrilSink as _;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use scraper::{ElementRef, Html, HtmlTreeSink};
+use url::Url;
+
+use super::values::CssSelector;
+
+/// The longest message of the CMS that is passed on, in characters.
+const MESSAGE_CAP: usize = 300;
+/// How much is parsed between two looks at the clock, in bytes.
+const PIECE: usize = 4 << 10;
+
+/// An answer of the CMS.
+pub(super) struct Answer {
+    pub status: StatusCode,
+    /// The path of `Location`, if it redirects; its host is nobody's business here.
+    pub redirect_path: Option<String>,
+    pub set_cookies: Vec<HeaderValue>,
+    content_type: String,
+    /// The text; `None` if it was too long or in a coding that was not asked for.
+    pub body: Option<String>,
+    /// What was asked for, to resolve the forms' actions.
+    url: Url,
+}
+
+impl Answer {
+    /// From the head and the raw body; `body` is `None` if it was longer than the cap.
+    pub(super) fn new(url: Url, status: StatusCode, headers: &HeaderMap, body: Option<Vec<u8>>) -> Self {
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let coded =
+            text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"));
+        let content_type = text(header::CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+        let location = headers.get(header::LOCATION).filter(|_| status.is_redirection());
+        Self {
+            status,
+            redirect_path: location
+                .and_then(|location| url.join(&String::from_utf8_lossy(location.as_bytes())).ok())
+                .map(|location| location.path().to_owned()),
+            set_cookies: headers.get_all(header::SET_COOKIE).iter().cloned().collect(),
+            body: body.filter(|_| !coded).map(|body| decode(&body, &content_type)),
+            content_type,
+            url,
+        }
+    }
+
+    /// The parsed page, if the answer is one that can be parsed within `limit`.
+    pub(super) fn page(&self, limit: Duration) -> Option<Page> {
+        let essence = self.content_type.split(';').next().unwrap_or_default().trim();
+        let html = matches!(essence, "text/html" | "application/xhtml+xml");
+        let body = self.body.as_deref().filter(|body| html && !body.trim().is_empty())?;
+        Page::parse(body, limit)
+    }
+
+    /// How much text there is to parse, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.body.as_ref().map_or(0, String::len)
+    }
+
+    /// What was seen, for the log: no text, no values, no query.
+    pub(super) fn evidence(&self, page: Option<&Page>) -> String {
+        let mut seen = format!("status {}", self.status.as_u16());
+        if let Some(path) = &self.redirect_path {
+            let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            seen.push_str(&format!(", redirect to …/{}", plain(last, 80)));
+        }
+        seen.push_str(&format!(", type {}", plain(&self.content_type, 60)));
+        let names =
+            self.set_cookies.iter().filter_map(super::cookies::parse).map(|(name, _, _)| plain(&name, 40));
+        let names: Vec<String> = names.take(10).collect();
+        if !names.is_empty() {
+            seen.push_str(&format!(", sets {}", names.join(" ")));
+        }
+        match (&self.body, page) {
+            (None, _) => seen.push_str(", body not readable"),
+            (Some(_), None) => seen.push_str(", no page"),
+            (Some(_), Some(page)) => {
+                seen.push_str(&format!(", body class \"{}\"", plain(&page.body_class, 300)))
+            }
+        }
+        seen
+    }
+
+    /// The form that `css` finds, as far as the next step needs it.
+    pub(super) fn form(&self, page: &Page, css: &CssSelector) -> Option<Form> {
+        let form = page.html.select(css.as_selector()).next()?;
+        let action = self.url.join(form.attr("action").unwrap_or_default()).ok()?;
+        let hidden = form.descendants().filter_map(ElementRef::wrap).filter(|input| {
+            input.value().name() == "input"
+                && input.attr("type").is_some_and(|kind| kind.eq_ignore_ascii_case("hidden"))
+                && input.attr("disabled").is_none()
+        });
+        let hidden = hidden.filter_map(|input| {
+            Some((input.attr("name")?.to_owned(), input.attr("value").unwrap_or_default().to_owned()))
+        });
+        Some(Form { action_path: action.path().to_owned(), hidden: hidden.collect() })
+    }
+}
+
+/// A form of the CMS.
+pub(super) struct Form {
+    /// Where it wants to be sent: only compared, never used.
+    pub action_path: String,
+    pub hidden: Vec<(String, String)>,
+}
+
+/// A parsed page.
+pub(super) struct Page {
+    html: Html,
+    body_class: String,
+}
+
+impl Page {
+    /// In pieces, with an eye on the clock: 100 KiB of nothing but opening tags, each within the one before,
+    /// cost a parser of HTML seconds, and the cost grows with the square.
+    fn parse(text: &str, limit: Duration) -> Option<Self> {
+        let started = Instant::now();
+        let mut parser = parse_document(HtmlTreeSink::new(Html::new_document()), ParseOpts::default());
+        let mut rest = text;
+        while !rest.is_empty() {
+            if started.elapsed() > limit {
+                return None;
+            }
+            let end = (PIECE..rest.len()).find(|at| rest.is_char_boundary(*at)).unwrap_or(rest.len());
+            let (piece, after) = rest.split_at(end);
+            parser.process(piece.into());
+            rest = after;
+        }
+        let html = parser.finish();
+        let body = html.root_element().child_elements().find(|element| element.value().name() == "body");
+        let body_class = body.and_then(|body| body.attr("class")).unwrap_or_default().to_owned();
+        Some(Self { html, body_class })
+    }
+
+    pub(super) fn has_body_class(&self, token: &str) -> bool {
+        self.body_class.split_ascii_whitespace().any(|class| class == token)
+    }
+
+    pub(super) fn has(&self, css: &CssSelector) -> bool {
+        self.html.select(css.as_selector()).next().is_some()
+    }
+
+    /// The texts of what `css` finds, each once, as one line without control characters.
+    pub(super) fn message(&self, css: &CssSelector) -> Option<String> {
+        let mut texts: Vec<String> = Vec::new();
+        for element in self.html.select(css.as_selector()).take(20) {
+            let visible: String = element.text().flat_map(str::chars).filter(|c| !is_invisible(*c)).collect();
+            let text = visible.split_whitespace().collect::<Vec<_>>().join(" ");
+            if !text.is_empty() && !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        let one: String = texts.join(" ").chars().take(MESSAGE_CAP).collect();
+        Some(one).filter(|text| !text.is_empty())
+    }
+}
+
+/// Control characters that are no blank, and those that turn the direction of what stands around them (UAX #9).
+fn is_invisible(c: char) -> bool {
+    (c.is_control() && !c.is_whitespace())
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Fit for one line of a log.
+fn plain(text: &str, cap: usize) -> String {
+    text.chars().take(cap).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+}
+
+/// The text of a body: by its byte order mark, the charset it names, or what it looks like.
+fn decode(body: &[u8], content_type: &str) -> String {
+    let named = content_type
+        .split(';')
+        .filter_map(|part| part.trim().strip_prefix("charset="))
+        .find_map(|label| Encoding::for_label(label.trim_matches(['"', '\'', ' ']).as_bytes()));
+    let encoding = Encoding::for_bom(body)
+        .map(|(bom, _)| bom)
+        .or(named)
+        .unwrap_or_else(|| if std::str::from_utf8(body).is_ok() { UTF_8 } else { WINDOWS_1252 });
+    encoding.decode(body).0.into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn answer(body: Vec<u8>, content_type: &str) -> Answer {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(content_type).unwrap());
+        headers.insert(header::LOCATION, HeaderValue::from_bytes(b"/p\xe4th?token=1").unwrap());
+        let url = Url::parse("http://127.0.0.1/Plone/x").unwrap();
+        Answer::new(url, StatusCode::FOUND, &headers, Some(body))
+    }
+
+    #[test]
+    fn a_page_that_would_take_minutes_is_given_up() {
+        let started = Instant::now();
+        let deep = answer("<div>".repeat(400_000).into_bytes(), "text/html");
+        assert!(deep.page(Duration::from_millis(50)).is_none());
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    }
+
+    #[test]
+    fn pieces_do_not_change_the_page() {
+        let page = format!("<body class='{} ä'>{}<i id=last>", "é".repeat(5000), "<p>ü</p>".repeat(5000));
+        let page = answer(page.into_bytes(), "text/html; charset=utf-8").page(Duration::MAX).unwrap();
+        assert!(page.has_body_class("ä") && page.has_body_class(&"é".repeat(5000)));
+        assert_eq!(page.html.select(&scraper::Selector::parse("p + i#last").unwrap()).count(), 1);
+    }
+
+    #[test]
+    fn nothing_a_visitor_must_not_see_is_in_the_evidence() {
+        let page = answer(b"<body class='a\nb'>text".to_vec(), "text/html");
+        let evidence = page.evidence(page.page(Duration::MAX).as_ref());
+        assert_eq!(
+            evidence,
+            "status 302, redirect to \u{2026}/p%EF%BF%BDth, type text/html, body class \"a?b\""
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(body: Vec<u8>, kind in 0..4_usize) {
+            let kinds = ["text/html", "text/html; charset=utf-16", "text/html;;charset=nonsense; charset=iso-8859-15", ""];
+            let read = answer(body, kinds[kind]);
+            let page = read.page(Duration::MAX);
+            let evidence = read.evidence(page.as_ref());
+            prop_assert!(evidence.chars().all(|c| !c.is_control()));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! One request to the CMS and its answer, with every surprise of an HTTP client switched off.
+//!
+//! No proxy from the environment (passwords would go there), no redirects (they are evidence, not
+//! orders), no decompression, no reuse of connections (an old server's leftovers must not become
+//! somebody's answer), a cap on every time and size.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use url::Url;
+
+use super::answer::Answer;
+use super::{Asker, BackendError, BackendSettings};
+use crate::secret::Secret;
+
+/// The most of an answer that is read, in bytes: a page of an old CMS is 10 to 100 KiB.
+const ANSWER_CAP: usize = 2 << 20;
+
+/// The way to one backend.
+pub(super) struct Client {
+    plain: reqwest::Client,
+    trusted: reqwest::Client,
+    address: Url,
+    standing: HeaderMap,
+    public_scheme: &'static str,
+    public_authority: String,
+    mark: Option<HeaderValue>,
+    mark_header: Option<(HeaderName, HeaderValue)>,
+}
+
+/// What is to be sent.
+pub(super) struct Outgoing<'a> {
+    /// The path below the address, encoded.
+    pub path: &'a str,
+    /// The body of a POST; `None` is a GET.
+    pub form: Option<String>,
+    pub cookie: Option<HeaderValue>,
+    /// Overrides every other `User-Agent`.
+    pub user_agent: Option<HeaderValue>,
+    /// Whether to show the marks by which the CMS's own front door knows the gate.
+    pub trusted: bool,
+    pub asker: &'a Asker,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    /// No connection, or none in time: nothing was sent.
+    Connect,
+    /// Too slow.
+    Timeout,
+    /// It broke off, or was no HTTP.
+    Broken,
+}
+
+impl NoAnswer {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "no connection",
+            Self::Timeout => "no answer in time",
+            Self::Broken => "the answer broke off or was no HTTP",
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn new(settings: BackendSettings) -> Result<Self, BackendError> {
+        let BackendSettings { address, host, public_url, trust, source_address, connect_timeout, timeout } =
+            settings;
+        if !matches!(address.scheme(), "http" | "https") || address.host_str().is_none() {
+            return Err(BackendError::Address);
+        }
+        let public_scheme = if public_url.scheme() == "https" { "https" } else { "http" };
+        let public_authority = match (public_url.host_str(), public_url.port()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (Some(host), None) => host.to_owned(),
+            (None, _) => return Err(BackendError::PublicUrl),
+        };
+        let mut standing = HeaderMap::new();
+        standing.extend(host.map(|host| (header::HOST, host)));
+        standing
+            .insert(header::ACCEPT, HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8"));
+        standing.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        standing.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        standing.insert("x-forwarded-proto", HeaderValue::from_static(public_scheme));
+        standing.insert("x-forwarded-host", text(&public_authority).ok_or(BackendError::PublicUrl)?);
+        let mark_header = trust.header.map(|(name, value)| {
+            let mut value = text(value.expose()).ok_or(BackendError::TrustHeader)?;
+            value.set_sensitive(true);
+            Ok((name, value))
+        });
+        Ok(Self {
+            plain: build(None, connect_timeout, timeout)?,
+            trusted: build(source_address, connect_timeout, timeout)?,
+            address,
+            standing,
+            public_scheme,
+            public_authority,
+            mark: trust.user_agent,
+            mark_header: mark_header.transpose()?,
+        })
+    }
+
+    /// Sends one request and reads its answer.
+    pub(super) async fn send(&self, outgoing: Outgoing<'_>) -> Result<Answer, NoAnswer> {
+        let url = self.url(outgoing.path).ok_or(NoAnswer::Connect)?;
+        let client = if outgoing.trusted { &self.trusted } else { &self.plain };
+        let headers = self.headers(&outgoing);
+        let request = match outgoing.form {
+            None => client.get(url.clone()),
+            Some(form) => client
+                .post(url.clone())
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form),
+        };
+        let mut response = request.headers(headers).send().await.map_err(|error| why(&error))?;
+        let mut body = Some(Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(|error| why(&error))? {
+            let Some(read) = body.as_mut().filter(|read| read.len() + chunk.len() <= ANSWER_CAP) else {
+                body = None;
+                break;
+            };
+            read.extend_from_slice(&chunk);
+        }
+        Ok(Answer::new(url, response.status(), response.headers(), body))
+    }
+
+    /// The address and the path below it; `None` if the sum is not below the address.
+    fn url(&self, path: &str) -> Option<Url> {
+        let prefix = self.address.path().trim_end_matches('/');
+        let whole = Secret::new(format!("{prefix}/{path}"));
+        let mut url = self.address.clone();
+        url.set_path(whole.expose());
+        (url.path() == whole.expose()).then_some(url)
+    }
+
+    fn headers(&self, outgoing: &Outgoing<'_>) -> HeaderMap {
+        let asker = outgoing.asker;
+        let mut headers = self.standing.clone();
+        let client = asker.client_ip.to_canonical();
+        let node = match client {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => format!("\"[{v6}]\""),
+        };
+        let forwarded = format!("for={node};host=\"{}\";proto={}", self.public_authority, self.public_scheme);
+        headers.extend(text(&client.to_string()).map(|ip| (HeaderName::from_static("x-forwarded-for"), ip)));
+        headers.extend(text(&forwarded).map(|value| (header::FORWARDED, value)));
+        headers.extend(text(&asker.request_id).map(|id| (HeaderName::from_static("x-request-id"), id)));
+        let language = asker.language.as_deref().and_then(text);
+        headers.extend(language.map(|language| (header::ACCEPT_LANGUAGE, language)));
+        headers.extend(outgoing.cookie.clone().map(|cookie| (header::COOKIE, cookie)));
+        if outgoing.trusted
+            && let Some((name, value)) = &self.mark_header
+        {
+            headers.insert(name, value.clone());
+        }
+        headers.insert(header::USER_AGENT, self.user_agent(outgoing));
+        headers
+    }
+
+    /// The step's own, or the gate's mark, or the browser's, unless that is a copy of the mark.
+    fn user_agent(&self, outgoing: &Outgoing<'_>) -> HeaderValue {
+        let mark = self.mark.as_ref();
+        let browser = outgoing.asker.user_agent.as_deref().and_then(text);
+        let browser = browser.filter(|agent| {
+            mark.is_none_or(|mark| !agent.as_bytes().trim_ascii().eq_ignore_ascii_case(mark.as_bytes()))
+        });
+        outgoing
+            .user_agent
+            .clone()
+            .or_else(|| mark.filter(|_| outgoing.trusted).cloned())
+            .or(browser)
+            .unwrap_or(HeaderValue::from_static(concat!("Lychgate/", env!("CARGO_PKG_VERSION"))))
+    }
+}
+
+fn build(
+    source: Option<IpAddr>,
+    connect: Duration,
+    total: Duration,
+) -> Result<reqwest::Client, BackendError> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .connect_timeout(connect)
+        .timeout(total)
+        .local_address(source)
+        .build()
+        .map_err(|error| BackendError::Client(error.without_url().to_string()))
+}
+
+fn text(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(text).ok()
+}
+
+/// The kind of an error; its text is left behind, for it quotes the address, and that may hold a token.
+fn why(error: &reqwest::Error) -> NoAnswer {
+    if error.is_connect() {
+        NoAnswer::Connect
+    } else if error.is_timeout() {
+        NoAnswer::Timeout
+    } else {
+        NoAnswer::Broken
+    }
+}

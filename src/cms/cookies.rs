@@ -1,0 +1,207 @@
+//! The CMS's own sign-in cookies: kept on this side, never handed to the browser.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use http::HeaderValue;
+use serde::Deserialize;
+
+use crate::secret::Secret;
+
+/// Which cookies and fields sign a request in at the CMS.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialRules {
+    /// Names of the cookies that are someone's sign-in.
+    cookies: Vec<String>,
+    /// Values that such a cookie gets when it is taken away. An empty value and `Max-Age=0` always mean it.
+    #[serde(default)]
+    cleared: Vec<String>,
+    /// Names of fields that sign in any request that has them, in its query or its body.
+    #[serde(default)]
+    pub(super) fields: Vec<String>,
+}
+
+impl CredentialRules {
+    /// Whether a cookie of this name, coming from a browser, must not reach the CMS. That includes the names
+    /// of the fields: a CMS that reads fields, query and cookies as one takes a cookie for the field.
+    pub fn is_credential_cookie(&self, name: &str) -> bool {
+        self.is_own(name) || self.fields.iter().any(|field| field == name)
+    }
+
+    /// The names of the fields that sign in any request that has them.
+    pub fn fields(&self) -> &[String] {
+        &self.fields
+    }
+
+    /// Reads a `Set-Cookie` of the CMS, if it is about one of its sign-in cookies.
+    pub(super) fn read(&self, header: &HeaderValue) -> Option<SetCookie> {
+        let (name, value, max_age) = parse(header)?;
+        if !self.is_own(&name) {
+            return None;
+        }
+        let bare = value.trim_matches('"');
+        let cleared =
+            bare.is_empty() || max_age.is_some_and(|age| age <= 0) || self.cleared.iter().any(|c| c == bare);
+        Some(SetCookie { name, value: (!cleared).then(|| Secret::new(value)) })
+    }
+
+    fn is_own(&self, name: &str) -> bool {
+        self.cookies.iter().any(|cookie| cookie == name)
+    }
+}
+
+/// A sign-in cookie of the CMS in an answer: its value, or none when it was cleared.
+#[derive(Clone, Debug)]
+pub(super) struct SetCookie {
+    pub name: String,
+    pub value: Option<Secret>,
+}
+
+/// The name, the value as written (quotes and all: they are part of what the CMS wants back) and the
+/// `Max-Age` of a `Set-Cookie` (RFC 6265, section 5.2).
+pub(super) fn parse(header: &HeaderValue) -> Option<(String, String, Option<i64>)> {
+    let text = header.to_str().ok()?;
+    let mut parts = text.split(';');
+    let (name, value) = parts.next()?.split_once('=')?;
+    let max_age = parts.rev().find_map(|part| {
+        let (key, value) = part.split_once('=')?;
+        key.trim().eq_ignore_ascii_case("max-age").then(|| value.trim().trim_matches('"').parse().ok())?
+    });
+    let name = name.trim();
+    (!name.is_empty()).then(|| (name.to_owned(), value.trim().to_owned(), max_age))
+}
+
+/// The CMS's sign-in cookies of one session. Values are never shown; the bytes are for sealing only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct KeptCookies(BTreeMap<String, Secret>);
+
+/// What a `Set-Cookie` did to the kept cookies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The CMS set or refreshed its sign-in: store it again, keep it from the browser.
+    Updated,
+    /// The CMS took its sign-in away.
+    Cleared,
+    /// Some other cookie: the browser may have it.
+    NotOurs,
+}
+
+impl KeptCookies {
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value of a `Cookie` header that hands all of them back, marked as sensitive; `None` if there are none.
+    pub fn to_cookie_header(&self) -> Option<HeaderValue> {
+        let pairs = self.0.iter().map(|(name, value)| format!("{name}={}", value.expose()));
+        let text = Secret::new(pairs.collect::<Vec<_>>().join("; "));
+        let mut header = HeaderValue::from_str(text.expose()).ok().filter(|header| !header.is_empty())?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+
+    /// Takes in what an answer of the CMS sets or clears.
+    pub fn apply_set_cookie(&mut self, rules: &CredentialRules, header: &HeaderValue) -> Change {
+        match rules.read(header) {
+            Some(set) => self.apply(set),
+            None => Change::NotOurs,
+        }
+    }
+
+    pub(super) fn apply(&mut self, set: SetCookie) -> Change {
+        match set.value {
+            Some(value) => {
+                self.0.insert(set.name, value);
+                Change::Updated
+            }
+            None => {
+                self.0.remove(&set.name);
+                Change::Cleared
+            }
+        }
+    }
+
+    /// As bytes, to be sealed and stored.
+    pub fn to_bytes(&self) -> Secret {
+        let plain: BTreeMap<&str, &str> = self.0.iter().map(|(n, v)| (n.as_str(), v.expose())).collect();
+        Secret::new(serde_json::to_string(&plain).unwrap_or_default())
+    }
+
+    /// From [`Self::to_bytes`]; `None` when the bytes are something else.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let plain: BTreeMap<String, String> = serde_json::from_slice(bytes).ok()?;
+        Some(Self(plain.into_iter().map(|(name, value)| (name, Secret::new(value))).collect()))
+    }
+}
+
+impl fmt::Debug for KeptCookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> CredentialRules {
+        CredentialRules {
+            cookies: vec!["__ac".to_owned()],
+            cleared: vec!["deleted".to_owned()],
+            fields: vec!["__ac_name".to_owned()],
+        }
+    }
+
+    #[test]
+    fn the_own_cookie_is_told_from_others_and_from_its_own_removal() {
+        for (name, header, change) in [
+            ("6.0 signed in", "__ac=x9JH0K%2Babc; Path=/; HttpOnly; SameSite=Lax", Change::Updated),
+            ("4.3 signed in", "__ac=\"NmE2NDZm\"; Path=/; HTTPOnly", Change::Updated),
+            ("refresh", "__ac=y; Path=/; Max-Age=7200", Change::Updated),
+            (
+                "6.0 signed out",
+                "__ac=deleted; Path=/; Max-Age=0; Expires=Wed, 31 Dec 1997 23:59:59 GMT",
+                Change::Cleared,
+            ),
+            (
+                "4.3 signed out",
+                "__ac=\"deleted\"; Path=/; Expires=Wed, 31-Dec-97 23:59:59 GMT; Max-Age=0",
+                Change::Cleared,
+            ),
+            ("4.3 without Max-Age", "__ac=\"deleted\"; Path=/", Change::Cleared),
+            ("empty", "__ac=; Path=/", Change::Cleared),
+            ("empty and quoted", "__ac=\"\"", Change::Cleared),
+            ("another cookie", "statusmessages=deleted; Path=/", Change::NotOurs),
+            ("a longer name", "__ac_name=jdoe", Change::NotOurs),
+            ("another case", "__AC=x", Change::NotOurs),
+            ("no pair", "__ac", Change::NotOurs),
+        ] {
+            let mut kept = KeptCookies::default();
+            kept.apply(SetCookie { name: "__ac".to_owned(), value: Some(Secret::new("old")) });
+            let was = kept.apply_set_cookie(&rules(), &HeaderValue::from_str(header).unwrap());
+            assert_eq!(was, change, "{name}");
+            assert_eq!(kept.is_empty(), change == Change::Cleared, "{name}");
+        }
+    }
+
+    #[test]
+    fn quotes_go_back_as_they_came_and_the_value_is_never_shown() {
+        let mut kept = KeptCookies::default();
+        kept.apply_set_cookie(&rules(), &HeaderValue::from_static("__ac=\"NmE2=\"; Path=/"));
+        assert_eq!(kept.to_cookie_header().unwrap().to_str().unwrap(), "__ac=\"NmE2=\"");
+        assert!(kept.to_cookie_header().unwrap().is_sensitive());
+        assert_eq!(format!("{kept:?}"), "[\"__ac\"]");
+        assert_eq!(KeptCookies::from_bytes(kept.to_bytes().expose().as_bytes()), Some(kept));
+        assert_eq!(KeptCookies::from_bytes(b"nonsense"), None);
+        assert_eq!(KeptCookies::default().to_cookie_header(), None);
+    }
+
+    #[test]
+    fn a_cookie_named_like_a_credential_field_is_a_credential_too() {
+        let rules = rules();
+        assert!(rules.is_credential_cookie("__ac") && rules.is_credential_cookie("__ac_name"));
+        assert!(!rules.is_credential_cookie("I18N_LANGUAGE"));
+    }
+}

@@ -1,0 +1,332 @@
+//! Which of the CMS's paths, and which form fields, the gate takes over.
+//!
+//! An old CMS answers with the same page under many names: below any content, under prefixes, and by
+//! the name of a form field. A rule therefore looks at every segment of a path, not at its end.
+
+use serde::{Deserialize, Deserializer, de};
+use url::form_urlencoded;
+
+use crate::secret::Secret;
+
+/// What the gate answers instead of the CMS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakenOver {
+    /// The page to sign in.
+    SignIn,
+    /// The page to sign out.
+    SignOut,
+    /// The page to ask for a new password.
+    RequestReset,
+    /// The page where a reset link leads.
+    ResetLink {
+        /// The token, if the address holds one that the CMS could have made.
+        token: Option<Secret>,
+        /// The name of the account, if the address holds it.
+        user: Option<String>,
+    },
+    /// Nobody's: the CMS's machinery behind these pages, without a page of its own.
+    Closed,
+}
+
+/// Which paths the gate takes over. A pattern is one segment or several (`@users/*/reset-password`),
+/// `*` is any segment, and it may stand anywhere in a path.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PathRules {
+    /// What may stand before a view's name without changing it.
+    view_prefixes: Vec<String>,
+    sign_in: Vec<Pattern>,
+    sign_out: Vec<Pattern>,
+    reset_request: Vec<Pattern>,
+    reset_link: Vec<Pattern>,
+    closed: Vec<Pattern>,
+    token: Option<TokenRules>,
+}
+
+/// Where a reset link holds its token, and what a token looks like.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenRules {
+    /// The segment before it.
+    after: String,
+    /// The names it has in a query.
+    #[serde(default)]
+    query: Vec<String>,
+    /// The names that the account has in a query.
+    #[serde(default)]
+    user_query: Vec<String>,
+    /// The shortest and the longest, in characters; all of them letters, digits, `-` or `_`.
+    length: (usize, usize),
+}
+
+impl PathRules {
+    /// Which of the gate's pages a path leads to, if any.
+    ///
+    /// `segments` are the path's segments, decoded, without the part before the site; `query` is the raw
+    /// query. What the CMS's machinery is comes first, then links, then forms: the first that holds decides.
+    pub fn taken_over<'a>(
+        &self,
+        segments: impl IntoIterator<Item = &'a str>,
+        query: Option<&str>,
+    ) -> Option<TakenOver> {
+        let segments: Vec<&str> =
+            segments.into_iter().filter(|s| !s.is_empty()).map(|segment| self.view_name(segment)).collect();
+        let leads = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_within(&segments));
+        if leads(&self.closed) {
+            Some(TakenOver::Closed)
+        } else if leads(&self.reset_link) {
+            let (token, user) = self.token_and_user(&segments, query);
+            Some(TakenOver::ResetLink { token, user })
+        } else if leads(&self.reset_request) {
+            Some(TakenOver::RequestReset)
+        } else if leads(&self.sign_out) {
+            Some(TakenOver::SignOut)
+        } else if leads(&self.sign_in) {
+            Some(TakenOver::SignIn)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the CMS could have made this token; any other need not be sent to it.
+    pub fn is_token(&self, token: &str) -> bool {
+        let (least, most) = self.token.as_ref().map_or((1, 256), |rules| rules.length);
+        (least..=most).contains(&token.len())
+            && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    }
+
+    fn token_and_user(&self, segments: &[&str], query: Option<&str>) -> (Option<Secret>, Option<String>) {
+        let Some(rules) = &self.token else { return (None, None) };
+        let below = segments.iter().skip_while(|segment| **segment != rules.after).nth(1);
+        let query = query.unwrap_or_default().as_bytes();
+        let in_query = |names: &[String]| {
+            form_urlencoded::parse(query)
+                .find(|(name, _)| names.iter().any(|wanted| wanted == name))
+                .map(|(_, value)| value.into_owned())
+        };
+        let token = below.map(|token| (*token).to_owned()).or_else(|| in_query(&rules.query));
+        let token = token.filter(|token| self.is_token(token)).map(Secret::new);
+        (token, in_query(&rules.user_query).filter(|user| !user.is_empty()))
+    }
+
+    fn view_name<'a>(&self, mut segment: &'a str) -> &'a str {
+        while let Some(rest) =
+            self.view_prefixes.iter().filter(|p| !p.is_empty()).find_map(|p| segment.strip_prefix(p.as_str()))
+        {
+            segment = rest;
+        }
+        segment
+    }
+}
+
+/// One segment or several that follow each other; `*` is any.
+#[derive(Clone, Debug)]
+struct Pattern(Vec<String>);
+
+impl Pattern {
+    fn is_within(&self, segments: &[&str]) -> bool {
+        let same = |(wanted, segment): (&String, &&str)| wanted == "*" || wanted == segment;
+        segments.windows(self.0.len().max(1)).any(|window| self.0.iter().zip(window).all(same))
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        segments(deserializer).map(Self)
+    }
+}
+
+/// The last segments of a redirect's path.
+#[derive(Clone, Debug)]
+pub(super) struct Suffix(Vec<String>);
+
+impl Suffix {
+    /// Whether `path` ends in these segments.
+    pub(super) fn ends(&self, path: &str) -> bool {
+        let trimmed = path.strip_suffix('/').unwrap_or(path);
+        let mut last = trimmed.rsplit('/');
+        self.0.iter().rev().all(|wanted| last.next().is_some_and(|segment| segment == wanted))
+    }
+}
+
+impl<'de> Deserialize<'de> for Suffix {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        segments(deserializer).map(Self)
+    }
+}
+
+fn segments<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let written = String::deserialize(deserializer)?;
+    let segments: Vec<String> = written.split('/').map(str::to_owned).collect();
+    if segments.iter().any(String::is_empty) {
+        return Err(de::Error::custom(format!("`{written}`: write segments with one slash between two")));
+    }
+    Ok(segments)
+}
+
+/// What the end of a form field's name can mean to the CMS.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldRules {
+    /// The types that make the field name the page that answers.
+    redispatch: Vec<String>,
+}
+
+impl FieldRules {
+    /// A field's name without the types at its end (`:int`, `:method`, the `.x` of an image button).
+    pub(super) fn base<'a>(&self, name: &'a str) -> &'a str {
+        if self.redispatch.is_empty() {
+            return name;
+        }
+        let mut base = name;
+        while let Some((shorter, _)) = strip_type(base) {
+            base = shorter;
+        }
+        base
+    }
+
+    pub(super) fn redispatched<'a>(&self, name: &'a str, value: &'a str) -> Option<&'a str> {
+        let mut rest = name;
+        let mut found = false;
+        while let Some((shorter, kind)) = strip_type(rest) {
+            found |= self.redispatch.iter().any(|wanted| wanted == kind);
+            rest = shorter;
+        }
+        found.then_some(if rest.is_empty() { value } else { rest })
+    }
+}
+
+/// Takes the last type from a field's name: `:` and a word that starts with a letter, or `.x`, `.y`.
+/// This is how Zope's publisher reads names (ZPublisher, since Zope 2.0).
+fn strip_type(name: &str) -> Option<(&str, &str)> {
+    if let Some(base) = name.strip_suffix(".x").or_else(|| name.strip_suffix(".y")) {
+        return Some((base, ""));
+    }
+    let (base, kind) = name.rsplit_once(':')?;
+    let word = kind.starts_with(|c: char| c.is_ascii_alphabetic())
+        && kind.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    word.then_some((base, kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cms::Dialogue;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+    fn plone() -> Dialogue {
+        Dialogue::built_in("plone").unwrap().unwrap()
+    }
+
+    fn link(token: Option<&str>, user: Option<&str>) -> Option<TakenOver> {
+        Some(TakenOver::ResetLink { token: token.map(Secret::new), user: user.map(str::to_owned) })
+    }
+
+    #[test]
+    fn every_spelling_that_reaches_the_cms_own_pages_is_taken_over() {
+        use TakenOver::{Closed, RequestReset, SignIn, SignOut};
+        let plone = plone();
+        for (path, query, wanted) in [
+            ("login", "", Some(SignIn)),
+            ("login_form", "came_from=/x", Some(SignIn)),
+            ("@@login", "", Some(SignIn)),
+            ("++view++login", "", Some(SignIn)),
+            ("@@++view++login", "", Some(SignIn)),
+            ("failsafe_login_form", "", Some(SignIn)),
+            ("acl_users/credentials_cookie_auth/require_login", "came_from=/p", Some(SignIn)),
+            ("logged_out", "", Some(SignIn)),
+            ("docs/logout", "", Some(SignOut)),
+            ("logout/", "", Some(SignOut)),
+            ("catalogout", "", None),
+            ("docs/login-page", "", None),
+            ("mail_password", "", Some(RequestReset)),
+            ("any/content/@@mail_password", "", Some(RequestReset)),
+            ("mail_password/x", "", Some(RequestReset)),
+            ("acl_users/@@mail_password", "", Some(RequestReset)),
+            ("++view++mail_password", "userid=jdoe", Some(RequestReset)),
+            ("login-help", "", Some(RequestReset)),
+            ("portal_registration/mailPassword", "login=jdoe", Some(Closed)),
+            ("portal_registration", "", Some(Closed)),
+            ("portal_registration/mail_password_response", "", Some(Closed)),
+            ("docs/portal_registration/mailPassword", "", Some(Closed)),
+            ("@users/jdoe/reset-password", "", Some(Closed)),
+            ("++api++/@users/jdoe/reset-password", "", Some(Closed)),
+            ("@users/jdoe", "", None),
+            ("@login", "", Some(Closed)),
+            (&format!("passwordreset/{TOKEN}"), "", link(Some(TOKEN), None)),
+            (&format!("docs/@@passwordreset/{TOKEN}"), "userid=as%20m", link(Some(TOKEN), Some("as m"))),
+            ("passwordreset", &format!("key={TOKEN}"), link(Some(TOKEN), None)),
+            ("pwreset_form", &format!("randomstring={TOKEN}&userid="), link(Some(TOKEN), None)),
+            ("passwordreset", "", link(None, None)),
+            ("passwordreset/VirtualHostRoot", "", link(None, None)),
+            ("passwordreset/..", "", link(None, None)),
+            ("", "", None),
+            ("news/2010", "login=1", None),
+        ] {
+            let query = Some(query).filter(|query| !query.is_empty());
+            assert_eq!(plone.paths().taken_over(path.split('/'), query), wanted, "/{path}?{query:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_names_the_page_is_seen_in_every_spelling() {
+        use TakenOver::{Closed, RequestReset, SignIn};
+        let plone = plone();
+        for (name, value, wanted) in [
+            ("mail_password:method", "x", Some(RequestReset)),
+            (":method", "mail_password", Some(RequestReset)),
+            (":default_method", "@@mail_password", Some(RequestReset)),
+            ("mail_password:action", "", Some(RequestReset)),
+            (":action", "docs/mail_password", Some(RequestReset)),
+            (":default_action", "login", Some(SignIn)),
+            ("mail_password:method:int", "", Some(RequestReset)),
+            ("mail_password:int:method", "", Some(RequestReset)),
+            ("mail_password:method.x", "", Some(RequestReset)),
+            ("mail_password.y:method", "", Some(RequestReset)),
+            ("../mail_password:method", "", Some(RequestReset)),
+            (":method", "..%2fmail_password", Some(RequestReset)),
+            (":method", "mail%5fpassword", Some(RequestReset)),
+            ("portal_registration/mailPassword:method", "", Some(Closed)),
+            ("folder_delete:method", "mail_password", None),
+            ("title", "mail_password", None),
+            ("mail_password", "1", None),
+            ("ratio:16:9", "login", None),
+            ("count:int", "login", None),
+        ] {
+            assert_eq!(plone.redispatch(name, value), wanted, "{name}={value}");
+        }
+        assert_eq!(plone.redispatched("folder_delete:method", "x"), Some("folder_delete"));
+        assert_eq!(plone.redispatched("count:int", "x"), None);
+    }
+
+    #[test]
+    fn a_credential_field_is_seen_with_any_type_at_its_end() {
+        let plone = plone();
+        for (name, is) in [
+            ("__ac_name", true),
+            ("__ac_password:string", true),
+            ("__ac_password:utf8:ustring", true),
+            ("__ac_name.x", true),
+            ("__ac_names", false),
+            ("name", false),
+        ] {
+            assert_eq!(plone.is_credential_field(name), is, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_read_by_its_last_segments() {
+        let end = Suffix(vec!["require_login".to_owned()]);
+        for (path, ends) in [
+            ("/Plone/acl_users/credentials_cookie_auth/require_login", true),
+            ("/require_login/", true),
+            ("require_login", true),
+            ("/not_require_login", false),
+            ("/require_login/x", false),
+            ("", false),
+        ] {
+            assert_eq!(end.ends(path), ends, "{path}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What the black-box tests share.
+#![allow(dead_code, unreachable_pub, reason = "each test file is a program of its own and uses its own part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+pub mod standin;
