@@ -5,3 +5,4 @@ pub mod config;
 pub mod random;
 pub mod seal;
 pub mod secret;
+pub mod store;
