@@ -1,8 +1,10 @@
 //! Lychgate: an authenticating reverse proxy in front of a legacy CMS.
 #![doc = ""]
+pub mod account;
 pub mod clock;
 pub mod config;
 pub mod random;
 pub mod seal;
 pub mod secret;
+pub mod session;
 pub mod store;
