@@ -3,6 +3,8 @@
 pub mod account;
 pub mod clock;
 pub mod config;
+pub mod csrf;
+pub mod limits;
 pub mod random;
 pub mod seal;
 pub mod secret;
