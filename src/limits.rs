@@ -1,0 +1,234 @@
+//! How often somebody may try: to sign in, to ask for a reset mail, to use a reset link.
+//!
+//! Two counts for each: one per client network (an IPv4 address, or the /64 that an IPv6 customer gets at
+//! least), and one per account, in its [canonical](account::canonical) spelling, whether it exists or not.
+//! The arithmetic is governor's (GCRA, a leaky bucket): `"5/10m"` lets five through at once and then one
+//! every two minutes. So never more than five at once, and never more than ten in any ten minutes.
+//!
+//! Called by the pages before anything is looked up. Counting comes first and is taken back when the
+//! attempt turns out not to be a failure ([`Limits::forgive_account`]): counting afterwards would let any
+//! number of guesses through that are made at the same time. So whoever signs in properly is never limited,
+//! nor is an office behind one address.
+//!
+//! Defends against: guessing passwords from one place or for one account, mail bombs, and the same under
+//! other spellings (Authelia CVE-2026-47203). What it keeps is bounded, whatever comes from outside.
+//! Does not defend against many clients guessing for many accounts; and a stranger who keeps failing for an
+//! account can keep its allowance used up while he goes on, no longer than that.
+
+mod bucket;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::Deserialize;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use self::bucket::{Buckets, SteadyClock};
+use crate::account;
+use crate::clock::Clock;
+use crate::config::values::{Rate, Rates};
+use crate::random::{self, Random};
+
+/// The section `[limits]`. An empty list of rates switches a limit off.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Signing in; what succeeds is not counted.
+    pub sign_in: SignIn,
+    /// Asking for a reset mail.
+    pub reset_request: ResetRequest,
+    /// Setting a new password by a reset link.
+    pub reset_attempt: ResetAttempt,
+}
+
+/// `[limits] sign_in`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignIn {
+    /// Failures from one client network; default `"10/5m"`.
+    pub per_client: Rates,
+    /// Failures for one account, from anywhere; default `"5/5m"`.
+    pub per_account: Rates,
+}
+
+impl Default for SignIn {
+    fn default() -> Self {
+        Self { per_client: rates(&[(10, 5)]), per_account: rates(&[(5, 5)]) }
+    }
+}
+
+/// `[limits] reset_request`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResetRequest {
+    /// Requests from one client network; default `["5/10m", "15/30m"]`.
+    pub per_client: Rates,
+    /// Requests for one account, from anywhere; default `"3/1h"`.
+    pub per_account: Rates,
+}
+
+impl Default for ResetRequest {
+    fn default() -> Self {
+        Self { per_client: rates(&[(5, 10), (15, 30)]), per_account: rates(&[(3, 60)]) }
+    }
+}
+
+/// `[limits] reset_attempt`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResetAttempt {
+    /// Attempts from one client network; default `"10/1m"`.
+    pub per_client: Rates,
+}
+
+impl Default for ResetAttempt {
+    fn default() -> Self {
+        Self { per_client: rates(&[(10, 1)]) }
+    }
+}
+
+/// Rates given as count and minutes.
+fn rates(rates: &[(u32, u64)]) -> Rates {
+    Rates(
+        rates
+            .iter()
+            .map(|&(count, minutes)| Rate { count, per: Duration::from_secs(minutes * 60) })
+            .collect(),
+    )
+}
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Signing in with a password.
+    SignIn,
+    /// Asking for a reset mail.
+    ResetRequest,
+    /// Setting a new password by a reset link; has no limit per account, for the link names none.
+    ResetAttempt,
+}
+
+/// All counts of this process; shared by every worker.
+pub struct Limits {
+    sign_in: Counts,
+    reset_request: Counts,
+    reset_attempt: Counts,
+    /// Accounts are kept under a hash that means nothing outside this process: what people type into the
+    /// name's field is now and then their password.
+    account_key: Zeroizing<[u8; 32]>,
+}
+
+impl Limits {
+    /// No counts yet.
+    pub fn new(settings: &Settings, clock: Arc<dyn Clock>, random: &dyn Random) -> Self {
+        let clock = SteadyClock::new(clock);
+        let counts = |client: &Rates, account: &[Rate]| Counts {
+            client: Buckets::new(&client.0, &clock),
+            account: Buckets::new(account, &clock),
+        };
+        let Settings { sign_in, reset_request, reset_attempt } = settings;
+        Self {
+            sign_in: counts(&sign_in.per_client, &sign_in.per_account.0),
+            reset_request: counts(&reset_request.per_client, &reset_request.per_account.0),
+            reset_attempt: counts(&reset_attempt.per_client, &[]),
+            account_key: Zeroizing::new(random::bytes(random)),
+        }
+    }
+
+    /// Counts an attempt from `client`, unless that is one too many; what is refused is not counted.
+    ///
+    /// # Errors
+    /// When the client may try again.
+    pub fn check_client(&self, action: Action, client: IpAddr) -> Result<(), RetryAfter> {
+        self.counts(action).client.count(network(client)).map_err(RetryAfter)
+    }
+
+    /// Counts an attempt for `user` at `site`, unless that is one too many; what is refused is not counted.
+    /// Call it after [`Self::check_client`] has passed, so that one client alone cannot use up the
+    /// allowances of many accounts.
+    ///
+    /// # Errors
+    /// When there may be another attempt.
+    pub fn check_account(&self, action: Action, site: &str, user: &str) -> Result<(), RetryAfter> {
+        self.counts(action).account.count(self.account(site, user)).map_err(RetryAfter)
+    }
+
+    /// Takes back what [`Self::check_client`] has counted: it was no failure, or nobody can tell.
+    pub fn forgive_client(&self, action: Action, client: IpAddr) {
+        self.counts(action).client.take_back(network(client));
+    }
+
+    /// Takes back what [`Self::check_account`] has counted: the password was right, or the backend gave no
+    /// verdict. What others failed at for the same account stays counted.
+    pub fn forgive_account(&self, action: Action, site: &str, user: &str) {
+        self.counts(action).account.take_back(self.account(site, user));
+    }
+
+    /// Forgets what no longer limits anybody; call it every minute or so.
+    pub fn sweep(&self) {
+        for counts in [&self.sign_in, &self.reset_request, &self.reset_attempt] {
+            counts.client.sweep();
+            counts.account.sweep();
+        }
+    }
+
+    fn counts(&self, action: Action) -> &Counts {
+        match action {
+            Action::SignIn => &self.sign_in,
+            Action::ResetRequest => &self.reset_request,
+            Action::ResetAttempt => &self.reset_attempt,
+        }
+    }
+
+    #[expect(clippy::expect_used)] // RFC 2104: a key of any length will do.
+    fn account(&self, site: &str, user: &str) -> u128 {
+        let code = Hmac::<Sha256>::new_from_slice(&*self.account_key)
+            .expect("any key fits")
+            .chain_update(site)
+            .chain_update([0])
+            .chain_update(account::canonical(user))
+            .finalize()
+            .into_bytes();
+        // Half of it is still far from any collision.
+        code.iter().take(16).fold(0, |key, byte| key << 8 | u128::from(*byte))
+    }
+}
+
+struct Counts {
+    client: Buckets,
+    account: Buckets,
+}
+
+/// An IPv4 address, or the first 64 bits of an IPv6 address. The two do not meet: IPv4 is written into the
+/// lower half, which is zero in the other.
+fn network(client: IpAddr) -> u128 {
+    match client.to_canonical() {
+        IpAddr::V4(client) => client.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(client) => client.to_bits() >> 64 << 64,
+    }
+}
+
+/// How long until there may be another attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryAfter(Duration);
+
+impl RetryAfter {
+    /// In whole seconds, rounded up, at least one: for the Retry-After header (RFC 9110, section 10.2.3).
+    pub fn seconds(self) -> u64 {
+        let whole = self.0.as_secs();
+        (whole + u64::from(self.0.subsec_nanos() > 0)).max(1)
+    }
+}
+
+impl fmt::Display for RetryAfter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.seconds())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! The gate's cookies: writing them, reading them strictly, and keeping them from the backend.
+//!
+//! Defends against: cookies of a sibling host (the `__Host-` prefix on https), scripts that read them
+//! (HttpOnly), other sites that send them along (SameSite=Lax), a Cookie header that crashes its reader
+//! (CVE-2023-28625, CVE-2024-24814), and a CMS that finds a cookie where the gate saw none (see [`strip`]).
+
+use std::time::Duration;
+
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+/// The cookies that are the gate's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// `lychgate`: who is signed in.
+    Session,
+    /// `lychgate-form`: which browser a form was shown to.
+    Form,
+    /// `lychgate-lang`: the language chosen.
+    Language,
+    /// `lychgate-reset`: the token of a reset link that was opened.
+    Reset,
+}
+
+impl Name {
+    /// The cookie's name for a site that browsers reach by https (`secure`) or by http. Browsers refuse a
+    /// `__Host-` cookie that is not Secure, and nobody but this very host can set one.
+    pub fn on(self, secure: bool) -> &'static str {
+        match (self, secure) {
+            (Self::Session, true) => "__Host-lychgate",
+            (Self::Session, false) => "lychgate",
+            (Self::Form, true) => "__Host-lychgate-form",
+            (Self::Form, false) => "lychgate-form",
+            (Self::Language, true) => "__Host-lychgate-lang",
+            (Self::Language, false) => "lychgate-lang",
+            (Self::Reset, true) => "__Host-lychgate-reset",
+            (Self::Reset, false) => "lychgate-reset",
+        }
+    }
+}
+
+/// What a cookie's value may not hold (RFC 6265, section 4.1.1), and the sign that spells it.
+const NOT_IN_VALUES: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');
+
+/// A Set-Cookie value: HttpOnly, SameSite=Lax, Path=/, Secure if the site is; it lasts as long as the
+/// browser runs, or for `max_age`. Bytes of `value` that a cookie cannot hold are percent-encoded.
+#[expect(clippy::expect_used)] // Names and attributes are ASCII, and so is an encoded value.
+pub fn set(name: Name, secure: bool, value: &str, max_age: Option<Duration>) -> HeaderValue {
+    let value = utf8_percent_encode(value, NOT_IN_VALUES).to_string();
+    let mut cookie = cookie::Cookie::build((name.on(secure), value))
+        .path("/")
+        .http_only(true)
+        .same_site(cookie::SameSite::Lax)
+        .secure(secure)
+        .build();
+    cookie.set_max_age(
+        max_age
+            .map(|span| cookie::time::Duration::seconds(i64::try_from(span.as_secs()).unwrap_or(i64::MAX))),
+    );
+    let mut header = HeaderValue::try_from(cookie.to_string()).expect("only ASCII");
+    header.set_sensitive(true);
+    header
+}
+
+/// A Set-Cookie value that makes the browser forget the cookie.
+pub fn clear(name: Name, secure: bool) -> HeaderValue {
+    set(name, secure, "", Some(Duration::ZERO))
+}
+
+/// Every pair of every Cookie line, in order, without copying. What stands before the first `=` is the
+/// name; a piece without `=` is a value without a name, as browsers send it.
+pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pieces(headers).map(|piece| match memchr::memchr(b'=', piece).and_then(|at| piece.split_at_checked(at)) {
+        Some((name, value)) => (name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii()),
+        None => (&b""[..], piece.trim_ascii()),
+    })
+}
+
+/// The values of every cookie with exactly this name, in order.
+pub fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    pairs(headers).filter(move |(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
+}
+
+/// The Cookie header for the backend: without the gate's own cookies and without those whose name `drop`
+/// likes, all others byte for byte and in order; several lines become one (RFC 9113, section 8.2.3).
+/// `None` if nothing is left.
+///
+/// CMSs are laxer than browsers in what they take for the end of a cookie: Zope also splits at commas and
+/// after quotes, Django trims more than spaces. So a piece goes if *anything* in it reads as `name=`.
+pub fn strip(headers: &HeaderMap, drop: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
+    let goes = |piece: &[u8]| names_within(piece).any(|name| is_ours(name) || drop(name));
+    let mut lines = headers.get_all(COOKIE).iter();
+    if let (Some(only), None) = (lines.next(), lines.next())
+        && !pieces(headers).any(goes)
+    {
+        return Some(only.clone());
+    }
+    let mut left = Vec::new();
+    for line in headers.get_all(COOKIE) {
+        let mut first_of_line = true;
+        for piece in line.as_bytes().split(|byte| *byte == b';').filter(|piece| !goes(piece)) {
+            if left.is_empty() {
+                left.extend_from_slice(piece.trim_ascii_start());
+            } else if first_of_line {
+                left.extend_from_slice(b"; ");
+                left.extend_from_slice(piece.trim_ascii_start());
+            } else {
+                left.push(b';');
+                left.extend_from_slice(piece);
+            }
+            first_of_line = false;
+        }
+    }
+    if left.trim_ascii().is_empty() {
+        return None;
+    }
+    let mut header = HeaderValue::from_bytes(&left).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+fn pieces(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+}
+
+/// `lychgate`, `lychgate-…`, and both with the prefix, in any case.
+fn is_ours(name: &[u8]) -> bool {
+    let name = match name.split_at_checked(b"__Host-".len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(b"__Host-") => rest,
+        _ => name,
+    };
+    match name.split_at_checked(b"lychgate".len()) {
+        Some((base, rest)) => {
+            base.eq_ignore_ascii_case(b"lychgate") && (rest.is_empty() || rest.starts_with(b"-"))
+        }
+        None => false,
+    }
+}
+
+/// Whatever any reader could take for a name in a piece of a Cookie header: each run of token characters
+/// (RFC 9110, section 5.6.2) before a `=`.
+fn names_within(piece: &[u8]) -> impl Iterator<Item = &[u8]> {
+    memchr::memchr_iter(b'=', piece).filter_map(|at| {
+        let before = piece.get(..at)?.trim_ascii_end();
+        let start = before.iter().rposition(|byte| !is_token(*byte)).map_or(0, |at| at + 1);
+        before.get(start..)
+    })
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! What has to outlive the process: the gate's sessions, in one place that several processes may share.
+//!
+//! [`Store`] is what the rest of the gate knows; [`open`] gives the one that `[store] url` names, so far
+//! SQLite ([`sqlite`]). Nothing here knows what a session means: [`crate::session`] decides, this keeps.
+//! Every answer is a future, because a store may be far away; no request waits for one, only signing in
+//! and out do.
+//!
+//! Defends against: losing a session that was promised (a change is durable before its future resolves),
+//! and an operator left alone with an error number ([`StoreError`] names the file and the remedy).
+
+mod error;
+mod rows;
+mod sqlite;
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, de};
+use tokio::sync::watch;
+
+use crate::clock::Timestamp;
+use crate::config::values::{SecretFile, SecretSource};
+use crate::seal::Secrets;
+
+pub use self::error::{Problem, StoreError};
+pub use self::rows::{SessionKey, SessionRow, SessionUpdate};
+
+/// The section `[store]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the store is; default `"sqlite:var/lychgate.db"`.
+    #[serde(default = "default_url")]
+    pub url: StoreUrl,
+    /// What everything in the store is sealed with: one secret or several, of which the first seals and all
+    /// open. At least 32 characters each. Default `{ file = "var/lychgate.secret" }`, made on first start.
+    #[serde(default = "default_secret")]
+    pub secret: Secrets,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { url: default_url(), secret: default_secret() }
+    }
+}
+
+fn default_url() -> StoreUrl {
+    StoreUrl::Sqlite("var/lychgate.db".into())
+}
+
+fn default_secret() -> Secrets {
+    Secrets::one(SecretSource::File(SecretFile { file: "var/lychgate.secret".into() }))
+}
+
+/// The place of a store: `sqlite:PATH`, the path relative to the folder of `proxy.toml`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A database file.
+    Sqlite(PathBuf),
+}
+
+impl FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("sqlite", path)) if !path.is_empty() && !path.starts_with(':') => {
+                Ok(Self::Sqlite(path.into()))
+            }
+            _ => Err(format!(
+                "`{text}` is no store; write sqlite: and a path, such as \"sqlite:var/lychgate.db\""
+            )),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for StoreUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Opens the store of `url`, making what does not exist yet; a relative path starts at `folder`.
+///
+/// # Errors
+/// When the store cannot be used, with what to do about it.
+pub fn open(url: &StoreUrl, folder: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    match url {
+        StoreUrl::Sqlite(path) => Ok(Arc::new(sqlite::Sqlite::open(folder.join(path))?)),
+    }
+}
+
+/// What a store answers, once it has. The work goes on even if nobody waits for it.
+pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
+/// Keeps sessions for as long as it is told to; shared by every worker, and possibly by other processes.
+///
+/// A change is durable before its answer is there: it survives `kill -9` and, as far as the disk keeps its
+/// word, a power cut.
+pub trait Store: Send + Sync + 'static {
+    /// Keeps `row`; `instead_of` goes in the same instant, so that there is no moment with both or neither.
+    fn insert_session(&self, row: SessionRow, instead_of: Option<SessionKey>) -> Answer<()>;
+
+    /// Writes what changed in sessions, all or nothing; those that are gone stay gone.
+    fn update_sessions(&self, updates: Vec<SessionUpdate>) -> Answer<()>;
+
+    /// Removes sessions; says how many there were.
+    fn remove_sessions(&self, keys: Vec<SessionKey>) -> Answer<usize>;
+
+    /// Removes every session that ended before `now`, and each of `idle` unless it was seen after the
+    /// moment given with it, which another gate may know of; says how many there were.
+    fn sweep_sessions(&self, idle: Vec<(SessionKey, Timestamp)>, now: Timestamp) -> Answer<usize>;
+
+    /// Every session there is.
+    fn load_sessions(&self) -> Answer<Vec<SessionRow>>;
+
+    /// Counts up, within a second, whenever another process has changed something.
+    fn changes(&self) -> watch::Receiver<u64>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_section_has_defaults_and_refuses_what_it_does_not_know() {
+        let settings: Settings = toml::from_str("").unwrap();
+        assert_eq!(settings.url, StoreUrl::Sqlite("var/lychgate.db".into()));
+        assert_eq!(settings.secret.iter().count(), 1);
+        for (name, toml) in [
+            ("unknown key", "urls = \"sqlite:x\""),
+            ("unknown kind", "url = \"redis://127.0.0.1\""),
+            ("no path", "url = \"sqlite:\""),
+            ("in memory", "url = \"sqlite::memory:\""),
+            ("no kind", "url = \"var/lychgate.db\""),
+        ] {
+            assert!(toml::from_str::<Settings>(toml).is_err(), "{name}");
+        }
+    }
+}
