@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod config;
 pub mod random;
+pub mod rewrite;
 pub mod secret;
