@@ -11,24 +11,8 @@
 //! as what begins it: `http://plone.internal:8080evil`, `http://plone.internal.example.com` and `http://plone.internal@evil.example`
 //! are other hosts, and `/Plonex` is another path.
 
-use super::spelling::{self, LONGEST, Left, Read, Sym, is_host_byte, is_host_char, read, symbol};
-
-/// One host that is to be replaced, and where it is recognised.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Name {
-    /// Lower case; IPv6 in brackets.
-    pub(super) host: Vec<u8>,
-    /// Explicit ports that are ours.
-    pub(super) ports: Vec<u16>,
-    /// Whether `//host` without a port is ours.
-    pub(super) without_port: bool,
-    /// Whether the bare word `host` without a port is ours.
-    pub(super) as_word: bool,
-    /// Whether `host:port` without `//` is ours.
-    pub(super) as_authority: bool,
-    /// Set when host and port are those of the target too, and only the scheme tells them apart (`true`: https).
-    pub(super) only_scheme: Option<bool>,
-}
+use super::authority::{Miss, Name, Span, USERINFO, has_userinfo};
+use super::spelling::{self, LONGEST, Left, Read, Sym, is_host_byte, read, symbol};
 
 /// What addresses become.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +43,6 @@ pub(super) enum Step {
     More,
     Found(Found),
 }
-
-type Span = (usize, usize);
 
 /// A match: `start..end` is to be replaced, and these are the spellings it was found in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,9 +82,6 @@ const SCHEMES: [(&[u8], bool, bool); 4] =
 
 /// Bytes before a host that may belong to its match.
 pub(super) const BEFORE_HOST: usize = 5 + 3 * LONGEST;
-
-/// The most bytes of user information (`//user:password@`) looked back over.
-const USERINFO: usize = 64;
 
 /// The most bytes before a match that can bear on it.
 pub(super) const CONTEXT: usize = if spelling::LEFT > USERINFO + 16 { spelling::LEFT } else { USERINFO + 16 };
@@ -234,7 +213,7 @@ impl Grammar {
         for name in &self.names {
             let step = name.at(text, at, end).and_then(|host| {
                 if name.only_scheme.is_some_and(|only| scheme != Some(only)) {
-                    return Err(Step::No);
+                    return Err(Miss::No);
                 }
                 let (portless, with_port) = match kind {
                     // A path segment that happens to be called like the host is not an address.
@@ -255,8 +234,8 @@ impl Grammar {
                     };
                     return self.with_prefix(text, found, end);
                 }
-                Err(Step::No) => {}
-                Err(step) => return step,
+                Err(Miss::No) => {}
+                Err(Miss::More) => return Step::More,
             }
         }
         Step::No
@@ -389,114 +368,6 @@ pub(super) enum Prefix {
     More,
 }
 
-struct Host {
-    end: usize,
-    dot: Option<Span>,
-}
-
-struct Port {
-    end: usize,
-    colon: Option<Span>,
-}
-
-impl Name {
-    /// Whether this host stands at `at`; nothing is said yet about what follows.
-    fn at(&self, text: &[u8], at: usize, end: bool) -> Result<Host, Step> {
-        let plain = at.saturating_add(self.host.len());
-        if text.get(at..plain).is_some_and(|seen| seen.eq_ignore_ascii_case(&self.host)) {
-            return Ok(Host { end: plain, dot: None });
-        }
-        let mut next = at;
-        let mut dot = None;
-        for &wanted in &self.host {
-            if is_host_byte(wanted) {
-                match text.get(next) {
-                    Some(byte) if byte.eq_ignore_ascii_case(&wanted) => next = next.saturating_add(1),
-                    None if !end => return Err(Step::More),
-                    _ => return Err(Step::No),
-                }
-                continue;
-            }
-            let len = match symbol(text, next, end, wanted) {
-                Sym::Yes(len) => len,
-                Sym::No => return Err(Step::No),
-                Sym::More => return Err(Step::More),
-            };
-            let after = next.saturating_add(len);
-            if wanted == b'.' {
-                dot.get_or_insert((next, after));
-            }
-            next = after;
-        }
-        Ok(Host { end: next, dot })
-    }
-
-    /// Reads the trailing dot and the port behind the host, and makes sure that the authority ends there.
-    fn port(
-        &self,
-        text: &[u8],
-        host: usize,
-        portless: bool,
-        with_port: bool,
-        end: bool,
-    ) -> Result<Port, Step> {
-        let mut at = host;
-        if let Sym::Yes(len) = symbol(text, at, end, b'.') {
-            // The dot of the root, if the authority goes on or a path follows; else the end of a sentence.
-            let after = at.saturating_add(len);
-            match read(text, after, end) {
-                Read::Char(0x3a | 0x2f | 0x3f | 0x23, _) => at = after,
-                Read::Char(c, _) if is_host_char(c) || c == 0x2e => return Err(Step::No),
-                Read::More => return Err(Step::More),
-                _ => return if portless { Ok(Port { end: at, colon: None }) } else { Err(Step::No) },
-            }
-        }
-        match symbol(text, at, end, b':') {
-            Sym::More => return Err(Step::More),
-            Sym::No => {}
-            Sym::Yes(len) => {
-                let digits = at.saturating_add(len);
-                let rest = text.get(digits..).unwrap_or_default();
-                let count = rest.iter().take(6).take_while(|byte| byte.is_ascii_digit()).count();
-                if rest.get(count).is_none() && !end && count < 6 {
-                    return Err(Step::More);
-                }
-                if count > 0 {
-                    let port = rest.get(..count).and_then(|digits| std::str::from_utf8(digits).ok());
-                    let port = port.and_then(|digits| digits.parse().ok());
-                    if !with_port || !port.is_some_and(|port| self.ports.contains(&port)) {
-                        return Err(Step::No);
-                    }
-                    let after = digits.saturating_add(count);
-                    return ends_authority(text, after, end)
-                        .map(|()| Port { end: after, colon: Some((at, digits)) });
-                }
-                // `host:` and no port: a colon of the sentence.
-                return if portless { Ok(Port { end: at, colon: None }) } else { Err(Step::No) };
-            }
-        }
-        if !portless {
-            return Err(Step::No);
-        }
-        ends_authority(text, at, end).map(|()| Port { end: at, colon: None })
-    }
-}
-
-/// Refuses what makes the authority before `at` a longer or another one.
-fn ends_authority(text: &[u8], at: usize, end: bool) -> Result<(), Step> {
-    match read(text, at, end) {
-        Read::More => Err(Step::More),
-        Read::Char(0x40, _) => Err(Step::No),
-        Read::Char(c, _) if is_host_char(c) => Err(Step::No),
-        Read::Char(c @ (0x2e | 0x3a), len) => match read(text, at.saturating_add(len), end) {
-            Read::More => Err(Step::More),
-            Read::Char(next, _) if is_host_char(next) && (c == 0x2e || next < 0x3a) => Err(Step::No),
-            _ => Ok(()),
-        },
-        Read::Char(..) | Read::End => Ok(()),
-    }
-}
-
 /// Whether a path ends at `at`, or goes on with another segment. Nothing that could become part of the
 /// authority when the prefix is gone ends it.
 fn ends_prefix(text: &[u8], at: usize, end: bool) -> Sym {
@@ -517,18 +388,6 @@ fn ends_prefix(text: &[u8], at: usize, end: bool) -> Sym {
             _ => Sym::No,
         },
     }
-}
-
-/// Whether the at sign before `at` ends the user information of a URL, rather than a mail name.
-fn has_userinfo(text: &[u8], at: usize) -> bool {
-    let before = text.get(at.saturating_sub(USERINFO)..at).unwrap_or_default();
-    let is_userinfo = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&*+,;=:%@#".contains(byte);
-    let count = before.iter().rev().take_while(|byte| is_userinfo(byte)).count();
-    let (outside, inside) = before.split_at(before.len().saturating_sub(count));
-    outside.ends_with(b"//")
-        || outside.ends_with(b"/\\/")
-        || inside.windows(6).any(|six| six.eq_ignore_ascii_case(b"%2f%2f"))
-        || inside.windows(10).any(|ten| ten.eq_ignore_ascii_case(b"%252f%252f"))
 }
 
 /// Whether `before` ends with what only a link follows: CSS's `url(` and `@import`, an XML element's `href>`.

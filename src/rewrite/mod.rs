@@ -1,5 +1,22 @@
-//! Internal → public in everything that comes back from the backend.
+//! Internal → public in everything that comes back from the backend, and public → internal in what a request carries
+//! where the backend can't be told its public address.
+//!
+//! Called by `forward` for every answer: [`plan`] reads the headers, [`response_headers`] puts them right, and
+//! [`RewriteBody`] maps the body while it passes. [`Origins`] is built once per site, from its addresses.
+//!
+//! It defends against the one thing a gate must not do: tell the internet what is behind it. Which bytes are an internal
+//! address is said in one place, `grammar` and `authority`, on top of `spelling`, which knows how a character travels (JSON, percent
+//! encoding, entities, and these in each other); `map` finds them fast, `stream` does so in pieces. Only for paths, which are
+//! links in some attributes and data in others, HTML is tokenised (`html`).
+//!
+//! What it does not do: look into encoded or binary bodies, or into text in an encoding that doesn't contain ASCII (UTF-16).
+
+mod authority;
+mod body;
+mod cookies;
 mod grammar;
+mod headers;
+mod html;
 mod map;
 mod origins;
 mod spelling;
@@ -7,6 +24,9 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use body::RewriteBody;
+pub use cookies::set_cookie;
+pub use headers::{Plan, is_textual, plan, response_headers};
 pub use map::Map;
 pub use origins::{Mode, Origins, OriginsError};
 pub use stream::Stream;

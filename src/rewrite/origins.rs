@@ -1,6 +1,7 @@
 //! Where a site lives, inside and outside, and the two maps between.
 
-use super::grammar::{Grammar, Name, Target};
+use super::authority::Name;
+use super::grammar::{Grammar, Target};
 use super::map::Map;
 use http::HeaderValue;
 use std::borrow::Cow;
@@ -118,6 +119,11 @@ impl Origins {
     /// How much of the work is left to rewriting.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Whether the backend keeps the site below a path of its own.
+    pub(super) fn has_prefix(&self) -> bool {
+        !self.internal.prefix.is_empty()
     }
 
     /// Whether the public address is https.
@@ -250,10 +256,13 @@ impl Origins {
         HeaderValue::from_bytes(&self.internal.origin()).ok()
     }
 
-    /// The path of a cookie set for the internal path: the public prefix instead of the internal one. `None` if the
-    /// cookie is not one of this site's prefix (then it is for everything).
+    /// The path of a cookie, mapped outwards in every mode: a browser asks for public paths only. A cookie for the
+    /// whole host becomes one for the site's part of it. `None` if nothing changes.
     pub(super) fn cookie_path(&self, path: &[u8]) -> Option<Vec<u8>> {
-        if self.internal.prefix.is_empty() { None } else { self.without_prefix(path) }
+        if path == b"/" {
+            return (!self.public.prefix.is_empty()).then(|| self.public.path());
+        }
+        self.without_prefix(path)
     }
 }
 

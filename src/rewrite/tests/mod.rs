@@ -1,11 +1,10 @@
-//! The map as a whole: tables of what is and isn't ours, and the properties that streaming rests on.
+//! The map as a whole: tables of what is and isn't ours.
+
+mod streaming;
 
 use super::*;
-use bytes::Bytes;
 use http::HeaderValue;
-use proptest::prelude::*;
 use std::borrow::Cow;
-use std::sync::{Arc, LazyLock};
 use url::Url;
 
 /// Backend, public address, internal names.
@@ -13,12 +12,12 @@ type Site = (&'static str, &'static str, &'static [&'static str]);
 
 pub(super) const LOCAL: Site = ("http://localhost:8088/Plone", "https://public.example.org", &[]);
 const NAMED: Site = ("http://plone.internal:8080/Plone", "https://www.example.org", &["10.0.0.5", "cms"]);
-const PORTS: Site = ("http://localhost:8088/Plone", "http://localhost:8080", &[]);
+pub(super) const PORTS: Site = ("http://localhost:8088/Plone", "http://localhost:8080", &[]);
 const BELOW: Site = ("http://example.org", "https://www.example.org", &[]);
 const ABOVE: Site = ("http://plone.internal:8080", "https://plone.internal.example.com", &[]);
 const SCHEME: Site = ("http://p.example.org/Plone", "https://p.example.org", &[]);
 const SIX: Site = ("http://[::1]:8088/Plone", "https://public.example.org", &["fd00::5"]);
-const UNDER: Site =
+pub(super) const UNDER: Site =
     ("http://localhost:8088/Plone", "https://public.example.org:8443/intranet", &["db.example.org"]);
 const ROOT: Site = ("http://cms.lan", "https://public.example.org/cms", &["cm.lan", "x"]);
 const SITES: &[Site] = &[LOCAL, NAMED, PORTS, BELOW, ABOVE, SCHEME, SIX, UNDER, ROOT];
@@ -496,241 +495,5 @@ fn what_is_no_host_is_refused() {
             new("http://a/", "http://b", name).starts_with(&format!("{name}: an internal name is")),
             "{name}"
         );
-    }
-}
-
-/// All that comes out of a stream for these pieces.
-fn streamed(map: &Arc<Map>, pieces: &[&[u8]]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut take = |bytes: Bytes| {
-        assert!(!bytes.is_empty());
-        out.extend_from_slice(&bytes);
-    };
-    let mut stream = Stream::new(map.clone());
-    for piece in pieces {
-        stream.push(Bytes::copy_from_slice(piece), &mut take);
-        assert!(stream.held() <= map.longest());
-    }
-    stream.finish(&mut take);
-    out
-}
-
-#[test]
-fn what_has_no_address_passes_uncopied_and_undelayed() {
-    let map = origins(LOCAL, Mode::Safety).outward().clone();
-    let mut stream = Stream::new(map);
-    for text in ["<p>hello</p>\n".repeat(1000), "x".repeat(5000), "tail".to_owned()] {
-        let chunk = Bytes::from(text);
-        let mut got = Vec::new();
-        stream.push(chunk.clone(), &mut |bytes| got.push(bytes));
-        assert_eq!(got.concat(), chunk, "nothing is held that cannot begin an address");
-        if chunk.len() == 13_000 {
-            assert_eq!(got[0].as_ptr(), chunk.as_ptr(), "the same memory");
-        }
-        if chunk.len() == 5000 {
-            assert!(
-                got.iter().any(|piece| piece.len() == 5000 && piece.as_ptr() == chunk.as_ptr()),
-                "the same memory"
-            );
-        }
-    }
-}
-
-#[test]
-fn only_what_may_begin_an_address_is_held_back() {
-    let map = origins(LOCAL, Mode::Safety).outward().clone();
-    for (chunk, held) in [
-        ("data: x\n\n", 0),
-        ("see http://", 7),
-        ("see http://localhost:80", 19),
-        ("see http://www.example.org/", 1),
-        ("no", 0),
-        ("<h", 1),
-        ("a local", 5),
-        ("alocal", 0),
-        ("http://localhost:8088", 21),
-        ("http://localhost:8088/Plon", 26),
-        ("http://localhost:8088/x", 0),
-    ] {
-        let mut stream = Stream::new(map.clone());
-        stream.push(Bytes::from_static(chunk.as_bytes()), &mut |_| {});
-        assert_eq!(stream.held(), held, "{chunk}");
-    }
-}
-
-/// The pieces that documents are made of: addresses, what resembles them, and what stands around them.
-const PIECES: &[&str] = &[
-    "http",
-    "https",
-    "HTTP",
-    "ws",
-    "wss",
-    ":",
-    "/",
-    "//",
-    "://",
-    r":\/\/",
-    r"\/",
-    r"\\/",
-    r"\u002f",
-    r"\u003a",
-    r"\x2f",
-    "%3A",
-    "%2F",
-    "%2f",
-    "%253A",
-    "%252F",
-    "%25",
-    "%5C",
-    "%",
-    "%2",
-    "&#47;",
-    "&#x2f;",
-    "&sol;",
-    "&colon;",
-    "&amp;",
-    "&amp;#47;",
-    "&",
-    "&#",
-    "&#4",
-    "&quot;",
-    "localhost",
-    "LocalHost",
-    "127.0.0.1",
-    "plone.internal",
-    "plone",
-    ".internal",
-    "&#46;",
-    "%2E",
-    r"\.",
-    "[::1]",
-    "%5B::1%5D",
-    "[",
-    "]",
-    "::",
-    "1",
-    "10.0.0.5",
-    "cms",
-    "cms.lan",
-    "cm.lan",
-    "cm",
-    "x",
-    "fd00::5",
-    "example.org",
-    "www.",
-    "public.example.org",
-    "p.example.org",
-    "www.example.org",
-    ":8088",
-    ":8080",
-    ":80",
-    ":443",
-    "8088",
-    "80",
-    "8",
-    "/Plone",
-    "/Plone/",
-    "Plone",
-    "/Plonex",
-    "/intranet",
-    "/cms",
-    ".",
-    "-",
-    "_",
-    "@",
-    "user:pw@",
-    "?",
-    "#",
-    "\"",
-    "'",
-    " ",
-    "\n",
-    r"\n",
-    r"\",
-    "<",
-    ">",
-    "(",
-    ")",
-    ";",
-    "url(",
-    "@import ",
-    "href>",
-    "=",
-    ",",
-    "\u{e9}",
-    "evil",
-    "local",
-    "host",
-    "/x",
-    "http://localhost:8088/Plone/docs",
-    "http%3A%2F%2Flocalhost%3A8088%2FPlone",
-    "http://plone.internal:8080/Plone",
-    "http:\\/\\/cms.lan\\/",
-    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
-];
-
-static MAPS: LazyLock<Vec<Arc<Map>>> = LazyLock::new(|| {
-    let modes = [Mode::Safety, Mode::Full];
-    let outward = SITES.iter().flat_map(|site| modes.map(|mode| origins(*site, mode).outward().clone()));
-    outward
-        .chain([origins(LOCAL, Mode::Full).inward().clone(), origins(UNDER, Mode::Full).inward().clone()])
-        .collect()
-});
-
-fn document() -> impl Strategy<Value = Vec<u8>> {
-    let piece = prop_oneof![
-        20 => prop::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec()),
-        1 => prop::collection::vec(any::<u8>(), 1..4),
-        1 => (200..900_usize).prop_map(|len| vec![b'.'; len]),
-    ];
-    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
-}
-
-proptest! {
-    #[test]
-    fn any_split_equals_the_whole(text in document(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
-        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
-        cuts.sort_unstable();
-        let mut pieces = Vec::new();
-        let mut from = 0;
-        for cut in cuts.into_iter().chain([text.len()]) {
-            pieces.push(&text[from..cut]);
-            from = cut;
-        }
-        for map in MAPS.iter() {
-            let whole = map.rewrite(&text);
-            prop_assert_eq!(streamed(map, &pieces), whole.as_ref());
-        }
-    }
-
-    #[test]
-    fn byte_by_byte_equals_the_whole(text in document()) {
-        let bytes: Vec<&[u8]> = text.chunks(1).collect();
-        for map in MAPS.iter() {
-            prop_assert_eq!(streamed(map, &bytes), map.rewrite(&text).into_owned());
-        }
-    }
-
-    #[test]
-    fn the_search_finds_what_the_grammar_means(text in document()) {
-        for map in MAPS.iter() {
-            prop_assert_eq!(map.rewrite(&text).into_owned(), map.rewrite_slowly(&text));
-        }
-    }
-
-    #[test]
-    fn rewriting_twice_is_rewriting_once(text in document()) {
-        for site in SITES {
-            let map = origins(*site, Mode::Safety);
-            let once = map.rewrite(&text).into_owned();
-            prop_assert_eq!(map.rewrite(&once).into_owned(), once.clone(), "{:?}", site);
-        }
-    }
-
-    #[test]
-    fn any_bytes_pass_without_panic(text in prop::collection::vec(any::<u8>(), 0..600)) {
-        for map in MAPS.iter() {
-            map.rewrite(&text);
-        }
     }
 }
