@@ -133,6 +133,37 @@ impl Grammar {
         starts
     }
 
+    /// Authorities with the prefix, plainly spelled, whose URLs become [`Self::plain_target`] whichever scheme they have.
+    pub(super) fn plain_tails(&self) -> Vec<Vec<u8>> {
+        let mut tails = Vec::new();
+        for name in self.names.iter().filter(|name| name.only_scheme.is_none()) {
+            let ports = name.ports.iter().map(|port| format!(":{port}"));
+            for port in ports.chain(name.without_port.then(String::new)) {
+                let mut tail = [name.host.as_slice(), port.as_bytes()].concat();
+                for segment in &self.prefix {
+                    tail.push(b'/');
+                    tail.extend_from_slice(segment);
+                }
+                tails.push(tail);
+            }
+        }
+        tails
+    }
+
+    /// The target as a plain URL.
+    pub(super) fn plain_target(&self) -> Vec<u8> {
+        let mut target = if self.target.secure { b"https://".to_vec() } else { b"http://".to_vec() };
+        target.extend_from_slice(&self.target.host);
+        if let Some(port) = self.target.port {
+            target.extend_from_slice(format!(":{port}").as_bytes());
+        }
+        for segment in &self.target.prefix {
+            target.push(b'/');
+            target.extend_from_slice(segment);
+        }
+        target
+    }
+
     /// Looks for a match that starts exactly at `at`. Reads at most [`CONTEXT`] bytes before and [`Self::longest`] after.
     pub(super) fn at(&self, text: &[u8], at: usize, end: bool) -> Step {
         let rest = text.get(at..).unwrap_or_default();

@@ -16,6 +16,9 @@ pub struct Map {
     search: Search,
     starts: [bool; 256],
     longest: usize,
+    /// What most addresses look like from the host on, and what replaces them: a short cut past the grammar.
+    tails: Vec<Vec<u8>>,
+    plain: Vec<u8>,
 }
 
 /// A fragment whose appearance may mean a name.
@@ -23,6 +26,9 @@ pub struct Map {
 struct Anchor {
     /// Lower case.
     fragment: Vec<u8>,
+    /// The first label, if the fragment is part of it, and what must follow it: a dot, unless it is the whole name.
+    label: Vec<u8>,
+    dotted: bool,
     place: Place,
 }
 
@@ -82,7 +88,8 @@ impl Map {
             AhoCorasick::new(&patterns).map_or(Search::Nothing, Search::General)
         };
         let (starts, longest) = (grammar.starts(), grammar.longest());
-        Self { grammar, anchors, search, starts, longest }
+        let (tails, plain) = (grammar.plain_tails(), grammar.plain_target());
+        Self { grammar, anchors, search, starts, longest, tails, plain }
     }
 
     /// Replaces every address in a whole value. Without one, the value itself comes back.
@@ -126,19 +133,24 @@ impl Map {
         let mut changed = false;
         while let Some(hit) = self.search.find(text, next) {
             next = hit.saturating_add(1);
-            match self.around(text, hit, cursor, end) {
-                Step::No => {}
-                Step::More => break,
-                Step::Found(found) => {
-                    if !changed {
-                        out.reserve(text.len().saturating_sub(literal).saturating_add(64));
-                    }
-                    out.extend_from_slice(text.get(literal..found.start).unwrap_or_default());
-                    self.grammar.write(text, &found, out);
-                    (literal, cursor, changed) = (found.end, found.end, true);
-                    next = next.max(found.end);
-                }
+            let plain = self.plain(text, hit, cursor);
+            let step = if plain.is_some() { Step::No } else { self.around(text, hit, cursor, end) };
+            let (start, stop) = match (plain, &step) {
+                (Some(span), _) => span,
+                (None, Step::Found(found)) => (found.start, found.end),
+                (None, Step::No) => continue,
+                (None, Step::More) => break,
+            };
+            if !changed {
+                out.reserve(text.len().saturating_sub(literal).saturating_add(64));
             }
+            out.extend_from_slice(text.get(literal..start).unwrap_or_default());
+            match &step {
+                Step::Found(found) => self.grammar.write(text, found, out),
+                _ => out.extend_from_slice(&self.plain),
+            }
+            (literal, cursor, changed) = (stop, stop, true);
+            next = next.max(stop);
         }
         let upto = if end { text.len() } else { self.first_open(text, cursor) };
         if changed {
@@ -151,6 +163,10 @@ impl Map {
     fn first_open(&self, text: &[u8], cursor: usize) -> usize {
         let from = cursor.max(text.len().saturating_sub(self.longest));
         let tail = text.get(from..).unwrap_or_default();
+        // No address holds one of these, and none is in doubt once one is seen behind it.
+        let ended = tail.iter().rposition(|byte| matches!(byte, b' ' | b'\n' | b'"' | b'<' | b'>'));
+        let from = from.saturating_add(ended.map_or(0, |at| at.saturating_add(1)));
+        let tail = text.get(from..).unwrap_or_default();
         tail.iter()
             .zip(from..)
             .filter(|(byte, _)| self.can_start(**byte))
@@ -162,11 +178,30 @@ impl Map {
         self.starts.get(usize::from(byte)).copied().unwrap_or(false)
     }
 
+    /// The short cut: `http://` or `https://` and one of the tails, lower case and plain, and certainly at an end.
+    #[inline]
+    fn plain(&self, text: &[u8], hit: usize, cursor: usize) -> Option<(usize, usize)> {
+        self.anchors.iter().find_map(|anchor| {
+            let Place::Host(offset) = anchor.place else { return None };
+            let host = hit.checked_sub(offset)?;
+            let start = match text.get(cursor..host)? {
+                [.., b'h', b't', b't', b'p', b':', b'/', b'/'] => host.checked_sub(7)?,
+                [.., b'h', b't', b't', b'p', b's', b':', b'/', b'/'] => host.checked_sub(8)?,
+                _ => return None,
+            };
+            let rest = text.get(host..)?;
+            let tail = self.tails.iter().find(|tail| {
+                rest.starts_with(tail)
+                    && matches!(rest.get(tail.len()), Some(b'/' | b'"' | b'?' | b'#' | b'<'))
+            })?;
+            Some((start, host.saturating_add(tail.len())))
+        })
+    }
+
     /// Asks the grammar about the names that the fragment at `hit` may belong to.
     fn around(&self, text: &[u8], hit: usize, cursor: usize, end: bool) -> Step {
         for anchor in &self.anchors {
-            let seen = text.get(hit..hit.saturating_add(anchor.fragment.len()));
-            if !seen.is_some_and(|seen| seen.eq_ignore_ascii_case(&anchor.fragment)) {
+            if !anchor.is_at(text, hit) {
                 continue;
             }
             let step = match anchor.place {
@@ -255,6 +290,30 @@ impl Map {
     }
 }
 
+impl Anchor {
+    fn of(fragment: Vec<u8>, place: Place) -> Self {
+        Self { fragment, label: Vec::new(), dotted: false, place }
+    }
+
+    /// Whether it is more than a coincidence that its fragment stands at `hit`.
+    #[inline]
+    fn is_at(&self, text: &[u8], hit: usize) -> bool {
+        let (start, seen) = match self.place {
+            Place::Host(offset) if !self.label.is_empty() => match hit.checked_sub(offset) {
+                Some(start) => (start, &self.label),
+                None => return false,
+            },
+            _ => (hit, &self.fragment),
+        };
+        let end = start.saturating_add(seen.len());
+        let rest = text.get(start..end.min(text.len())).unwrap_or_default();
+        if !seen.get(..rest.len()).is_some_and(|seen| seen.eq_ignore_ascii_case(rest)) {
+            return false;
+        }
+        !self.dotted || matches!(text.get(end), None | Some(b'.' | b'%' | b'&' | b'\\'))
+    }
+}
+
 /// How long the scheme at the end of `before` is, if there is one.
 fn scheme_before(before: &[u8]) -> usize {
     let ends = |scheme: &[u8]| {
@@ -276,26 +335,25 @@ fn anchors(grammar: &Grammar) -> Vec<Anchor> {
             let group = name.host.rsplit(|byte| *byte == b':').next().unwrap_or_default();
             let group = group.strip_suffix(b"]").unwrap_or(group);
             let width = grammar.longest();
-            anchors.extend(
-                spelled_with(group, b']').map(|fragment| Anchor { fragment, place: Place::Around(width) }),
-            );
-        } else if label.len() < 3 {
             anchors
-                .extend(spelled_with(label, b'.').map(|fragment| Anchor { fragment, place: Place::Host(0) }));
+                .extend(spelled_with(group, b']').map(|fragment| Anchor::of(fragment, Place::Around(width))));
+        } else if label.len() < 3 {
+            anchors.extend(spelled_with(label, b'.').map(|fragment| Anchor::of(fragment, Place::Host(0))));
             // A name that is one short label ends there.
             if label.len() == name.host.len() {
-                anchors.push(Anchor { fragment: label.to_vec(), place: Place::Host(0) });
+                anchors.push(Anchor::of(label.to_vec(), Place::Host(0)));
             }
         } else {
             let (offset, fragment) = rarest(label);
-            anchors.push(Anchor { fragment, place: Place::Host(offset) });
+            let dotted = label.len() < name.host.len();
+            anchors.push(Anchor { fragment, label: label.to_vec(), dotted, place: Place::Host(offset) });
         }
     }
     if let (true, Some(segment)) = (grammar.paths, grammar.prefix.first()) {
         let mut path = vec![b'/'];
         path.extend(segment.to_ascii_lowercase());
         let (offset, fragment) = if path.len() < 3 { (0, path) } else { rarest(&path) };
-        anchors.push(Anchor { fragment, place: Place::Path(offset) });
+        anchors.push(Anchor::of(fragment, Place::Path(offset)));
     }
     anchors.dedup();
     anchors
