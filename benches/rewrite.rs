@@ -1,6 +1,8 @@
 //! What rewriting costs: a 30 KiB page with 116 internal links, whole, in pieces as they come from a socket, as HTML,
 //! and without a hit. Prints microseconds of CPU a page, the best of many rounds. `cargo bench --bench rewrite`.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot start has nothing to say")]
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use lychgate::rewrite::{Mode, Origins, Plan, RewriteBody, Stream};

@@ -1,6 +1,6 @@
 //! The authority of an address: which host stands there, with which port, and whether it ends where it seems to.
 
-use super::spelling::{Read, Sym, is_host_byte, is_host_char, read, symbol};
+use super::spelling::{Left, Read, Sym, is_host_byte, is_host_char, left, read, symbol};
 
 /// Where something stands: from, to.
 pub(super) type Span = (usize, usize);
@@ -20,6 +20,8 @@ pub(super) struct Name {
     pub(super) as_authority: bool,
     /// Set when host and port are those of the target too, and only the scheme tells them apart (`true`: https).
     pub(super) only_scheme: Option<bool>,
+    /// Whether the host alone, whatever its port, must not get out.
+    pub(super) secret: bool,
 }
 
 /// Why there is nothing.
@@ -73,6 +75,31 @@ impl Name {
             next = after;
         }
         Ok(Host { end: next, dot })
+    }
+
+    /// Whether this host, left as it is at `at`, says something about the inside: a secret one anywhere, another one with
+    /// a port that is ours.
+    pub(super) fn remains(&self, text: &[u8], at: usize) -> bool {
+        let Ok(host) = self.at(text, at, true) else { return false };
+        if left(text, at) == Left::Host {
+            return false;
+        }
+        if let Sym::Yes(len) = symbol(text, host.end, true, b':') {
+            let digits = text.get(host.end.saturating_add(len)..).unwrap_or_default();
+            let count = digits.iter().take(6).take_while(|byte| byte.is_ascii_digit()).count();
+            let port = digits.get(..count).and_then(|digits| std::str::from_utf8(digits).ok());
+            if port.and_then(|port| port.parse().ok()).is_some_and(|port| self.ports.contains(&port)) {
+                return true;
+            }
+        }
+        let is_longer = match read(text, host.end, true) {
+            Read::Char(0x2e, len) => {
+                matches!(read(text, host.end.saturating_add(len), true), Read::Char(c, _) if is_host_char(c))
+            }
+            Read::Char(c, _) => is_host_char(c),
+            _ => false,
+        };
+        self.secret && !is_longer
     }
 
     /// Reads the trailing dot and the port behind the host, and makes sure that the authority ends there.

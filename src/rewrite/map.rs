@@ -71,6 +71,8 @@ pub(super) struct Scan {
     pub(super) upto: usize,
     /// Whether anything was replaced (and so written to the output).
     pub(super) changed: bool,
+    /// How many internal names stay in what is decided, because they are no address of ours.
+    pub(super) remaining: usize,
 }
 
 impl Map {
@@ -131,6 +133,7 @@ impl Map {
         let mut cursor = from;
         let mut next = from;
         let mut changed = false;
+        let mut remaining = Vec::new();
         while let Some(hit) = self.search.find(text, next) {
             next = hit.saturating_add(1);
             let plain = self.plain(text, hit, cursor);
@@ -138,7 +141,12 @@ impl Map {
             let (start, stop) = match (plain, &step) {
                 (Some(span), _) => span,
                 (None, Step::Found(found)) => (found.start, found.end),
-                (None, Step::No) => continue,
+                (None, Step::No) => {
+                    if self.remains(text, hit) {
+                        remaining.push(hit);
+                    }
+                    continue;
+                }
                 (None, Step::More) => break,
             };
             if !changed {
@@ -156,7 +164,18 @@ impl Map {
         if changed {
             out.extend_from_slice(text.get(literal..upto).unwrap_or_default());
         }
-        Scan { upto, changed }
+        let remaining = remaining.iter().filter(|hit| **hit < upto).count();
+        Scan { upto, changed, remaining }
+    }
+
+    /// Whether a fragment that begins no address is part of an internal name nevertheless.
+    fn remains(&self, text: &[u8], hit: usize) -> bool {
+        self.anchors.iter().any(|anchor| match anchor.place {
+            Place::Host(offset) if anchor.is_at(text, hit) => hit
+                .checked_sub(offset)
+                .is_some_and(|at| self.grammar.names.iter().any(|name| name.remains(text, at))),
+            _ => false,
+        })
     }
 
     /// The first position from `cursor` on at which an address might begin that isn't all there yet.

@@ -91,6 +91,7 @@ impl Origins {
                 as_word: false,
                 as_authority: false,
                 only_scheme: None,
+                secret: false,
             }],
             prefix: public.prefix.clone(),
             target: internal.target(),
@@ -340,6 +341,7 @@ fn name(host: &[u8], port: u16, listed: bool, internal: &Address, public: &Addre
     let default = matches!(port, 80 | 443);
     // A host that means this machine to everybody says nothing without its port.
     let specific = !is_loopback(host) && (listed || host.contains(&b'.') || host.contains(&b':'));
+    let secret = specific && !ends_with_label(&public.host, host);
     let mut ports = vec![port];
     if default || specific {
         ports.extend([80, 443]);
@@ -349,9 +351,10 @@ fn name(host: &[u8], port: u16, listed: bool, internal: &Address, public: &Addre
         ports,
         without_port: default || specific,
         // A word without a dot is a word.
-        as_word: specific && host.contains(&b'.') && !ends_with_label(&public.host, host),
+        as_word: secret && host.contains(&b'.'),
         as_authority: true,
         only_scheme: None,
+        secret: secret && (host.contains(&b'.') || host.contains(&b':')),
     };
     if host == public.host {
         // The host is public; only its port, or only the scheme, is not.

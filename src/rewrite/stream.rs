@@ -16,12 +16,13 @@ pub struct Stream {
     carry: Vec<u8>,
     /// How many bytes of `carry` are context.
     context: usize,
+    remaining: usize,
 }
 
 impl Stream {
     /// Starts at the beginning of a body.
     pub fn new(map: Arc<Map>) -> Self {
-        Self { map, carry: Vec::new(), context: 0 }
+        Self { map, carry: Vec::new(), context: 0, remaining: 0 }
     }
 
     /// Takes the next piece; hands what is decided to `out`, in one to three pieces, none of them empty.
@@ -39,6 +40,7 @@ impl Stream {
         self.carry.extend_from_slice(chunk.get(..taken).unwrap_or_default());
         let mut written = Vec::new();
         let scan = self.map.scan(&self.carry, self.context, self.context, false, &mut written);
+        self.remaining = self.remaining.saturating_add(scan.remaining);
         if taken == chunk.len() {
             if !scan.changed {
                 written.extend_from_slice(self.carry.get(self.context..scan.upto).unwrap_or_default());
@@ -63,12 +65,19 @@ impl Stream {
     pub fn finish(&mut self, out: &mut impl FnMut(Bytes)) {
         let mut written = Vec::new();
         let scan = self.map.scan(&self.carry, self.context, self.context, true, &mut written);
+        self.remaining = self.remaining.saturating_add(scan.remaining);
         if !scan.changed {
             written.extend_from_slice(self.carry.get(self.context..).unwrap_or_default());
         }
         self.carry.clear();
         self.context = 0;
         emit(written, out);
+    }
+
+    /// How many internal names went out because they were no address of ours: another port, part of a path. A secret host
+    /// counts wherever it stands, one that is everybody's (`localhost`) with its port only.
+    pub fn remaining(&self) -> usize {
+        self.remaining
     }
 
     /// How many bytes are held back.
@@ -85,6 +94,7 @@ impl Stream {
     fn pass(&mut self, chunk: Bytes, literal: usize, from: usize, out: &mut impl FnMut(Bytes)) {
         let mut written = Vec::new();
         let scan = self.map.scan(&chunk, literal, from, false, &mut written);
+        self.remaining = self.remaining.saturating_add(scan.remaining);
         if scan.changed {
             emit(written, out);
         } else if scan.upto > literal {

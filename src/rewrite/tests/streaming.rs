@@ -1,7 +1,7 @@
 //! The properties that streaming rests on.
 
 use super::super::{Map, Mode, Stream};
-use super::{LOCAL, SITES, UNDER, origins};
+use super::{BELOW, LOCAL, NAMED, SITES, UNDER, origins};
 use bytes::Bytes;
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
@@ -62,6 +62,31 @@ fn only_what_may_begin_an_address_is_held_back() {
         let mut stream = Stream::new(map.clone());
         stream.push(Bytes::from_static(chunk.as_bytes()), &mut |_| {});
         assert_eq!(stream.held(), held, "{chunk}");
+    }
+}
+
+#[test]
+fn internal_names_that_stay_are_counted() {
+    for (site, text, want) in [
+        (NAMED, "http://plone.internal:9999/ /sites/plone.internal/ http://plone.internal@x/ 10.0.0.5:1", 4),
+        (
+            NAMED,
+            "http://plone.internal:8080/ plone.internal http://www.plone.internal/ plone.internal.com xplone.internal",
+            0,
+        ),
+        (LOCAL, "localhost 127.0.0.1 localhost:80 http://localhost:9999/", 0),
+        (LOCAL, "localhost:8088evil http://localhost:8088@evil.example/", 2),
+        (BELOW, "www.example.org example.org info@example.org", 0),
+    ] {
+        let map = origins(site, Mode::Safety).outward().clone();
+        for size in [text.len(), 7, 1] {
+            let mut stream = Stream::new(map.clone());
+            text.as_bytes()
+                .chunks(size)
+                .for_each(|piece| stream.push(Bytes::copy_from_slice(piece), &mut |_| {}));
+            stream.finish(&mut |_| {});
+            assert_eq!(stream.remaining(), want, "{text} in pieces of {size}");
+        }
     }
 }
 
