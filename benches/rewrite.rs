@@ -73,8 +73,8 @@ fn main() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     for (what, origins, plan) in [
-        ("116 links, as a body", &safety, Plan::Text),
-        ("116 links, as a body, HTML tokenised", &full, Plan::Html),
+        ("116 links, as a body", &safety, Plan::Text(None)),
+        ("116 links, as a body, HTML tokenised", &full, Plan::Html(None)),
     ] {
         measure(what, || {
             let body = RewriteBody::new(Full::new(internal.clone()), origins, plan);

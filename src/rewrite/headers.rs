@@ -1,6 +1,7 @@
 //! The headers of what comes back: which bodies are rewritten, what that does to their headers, and every internal
 //! address in any of them.
 
+use super::coding::Coding;
 use super::cookies::set_cookie;
 use super::origins::{Mode, Origins};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -10,20 +11,37 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub enum Plan {
     /// It passes as it is: not text, or encoded in a way that isn't read.
     Pass,
-    /// Addresses are mapped.
-    Text,
+    /// Addresses are mapped, inside the coding if there is one.
+    Text(Option<Coding>),
     /// Addresses are mapped, and links that begin with the internal prefix.
-    Html,
+    Html(Option<Coding>),
 }
 
-/// Decides what is to be done with the body that these headers describe. A site whose mapping finds nothing to
-/// do still has its text rewritten: what people typed is not known beforehand.
-pub fn plan(origins: &Origins, headers: &HeaderMap) -> Plan {
-    if !is_textual(headers) || is_encoded(headers) {
+/// Decides what is to be done with the body that these headers describe, of the resource at `path` (without its query; it
+/// tells a compressed text file, such as `/sitemap.xml.gz`, from other files). A site whose mapping finds nothing to do still
+/// has its text rewritten: what people typed is not known beforehand.
+pub fn plan(origins: &Origins, path: &str, headers: &HeaderMap) -> Plan {
+    let codings = codings(headers);
+    if is_compressed_text(path, headers) && codings.is_empty() && !headers.contains_key(header::CONTENT_RANGE)
+    {
+        return Plan::Text(Some(Coding::Gzip));
+    }
+    let coding = match codings.as_slice() {
+        [] => None,
+        // A part of an encoded body can't be decoded.
+        [Some(coding)] if !headers.contains_key(header::CONTENT_RANGE) => Some(*coding),
+        // Unknown, or several: not worth reading.
+        _ => return Plan::Pass,
+    };
+    if !is_textual(headers) {
         return Plan::Pass;
     }
     let is_html = matches!(media_type(headers).as_deref(), Some("text/html" | "application/xhtml+xml"));
-    if is_html && origins.mode() == Mode::Full && origins.has_prefix() { Plan::Html } else { Plan::Text }
+    if is_html && origins.mode() == Mode::Full && origins.has_prefix() {
+        Plan::Html(coding)
+    } else {
+        Plan::Text(coding)
+    }
 }
 
 /// Whether the type is one of text, in which addresses are looked for. A body without a type is not.
@@ -72,18 +90,40 @@ fn media_type(headers: &HeaderMap) -> Option<String> {
     std::str::from_utf8(essence).ok().map(str::to_ascii_lowercase)
 }
 
-fn is_encoded(headers: &HeaderMap) -> bool {
-    let codings = headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b','));
-    codings
-        .map(<[u8]>::trim_ascii)
-        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+/// The codings of the body that are not just names for none; `None` for one that isn't known.
+fn codings(headers: &HeaderMap) -> Vec<Option<Coding>> {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    names
+        .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"))
+        .map(Coding::named)
+        .collect()
+}
+
+/// A file of text that was compressed before it was served.
+fn is_compressed_text(path: &str, headers: &HeaderMap) -> bool {
+    const FILES: [&str; 10] = [
+        ".xml.gz", ".txt.gz", ".csv.gz", ".json.gz", ".html.gz", ".htm.gz", ".ics.gz", ".css.gz", ".js.gz",
+        ".svgz",
+    ];
+    const TYPES: [&str; 5] = [
+        "application/octet-stream",
+        "application/gzip",
+        "application/x-gzip",
+        "application/gzip-compressed",
+        "image/svg+xml",
+    ];
+    let path = path.to_ascii_lowercase();
+    FILES.iter().any(|file| path.ends_with(file))
+        && media_type(headers).is_none_or(|media_type| {
+            TYPES.contains(&media_type.as_str())
+                || media_type.starts_with("text/")
+                || media_type.ends_with("xml")
+        })
 }
 
 /// Puts all headers of an answer right: internal addresses and software names do not get out, cookies fit the public
-/// address, and where the body will change ([`Plan::Text`], [`Plan::Html`]) nothing is said about its bytes that would
+/// address, and where the body will change (anything but [`Plan::Pass`]) nothing is said about its bytes that would
 /// no longer hold. To be called for answers without a body (`HEAD`, 304) with the plan their `GET` would have.
 pub fn response_headers(origins: &Origins, plan: Plan, headers: &mut HeaderMap) {
     let dropped: Vec<HeaderName> = headers.keys().filter(|name| names_software(name)).cloned().collect();
@@ -219,12 +259,24 @@ mod tests {
     fn the_plan_follows_type_coding_and_mode() {
         let (safety, full) = (origins(LOCAL, Mode::Safety), origins(LOCAL, Mode::Full));
         let html = [("content-type", "text/html")];
-        assert_eq!(plan(&safety, &headers(&html)), Plan::Text);
-        assert_eq!(plan(&full, &headers(&html)), Plan::Html);
-        assert_eq!(plan(&full, &headers(&[("content-type", "text/css")])), Plan::Text);
-        assert_eq!(plan(&full, &headers(&[("content-type", "image/png")])), Plan::Pass);
-        assert_eq!(plan(&full, &headers(&[html[0], ("content-encoding", "gzip")])), Plan::Pass);
-        assert_eq!(plan(&full, &headers(&[html[0], ("content-encoding", "identity")])), Plan::Html);
+        let path = "/a/page";
+        assert_eq!(plan(&safety, path, &headers(&html)), Plan::Text(None));
+        assert_eq!(plan(&full, path, &headers(&html)), Plan::Html(None));
+        assert_eq!(plan(&full, path, &headers(&[("content-type", "text/css")])), Plan::Text(None));
+        assert_eq!(plan(&full, path, &headers(&[("content-type", "image/png")])), Plan::Pass);
+        let coded = |coding| plan(&full, path, &headers(&[html[0], ("content-encoding", coding)]));
+        assert_eq!(coded("identity"), Plan::Html(None));
+        assert_eq!(coded("GZIP"), Plan::Html(Some(Coding::Gzip)));
+        assert_eq!(coded("br"), Plan::Html(Some(Coding::Brotli)));
+        let part = [html[0], ("content-encoding", "gzip"), ("content-range", "bytes 5-9/10")];
+        assert_eq!(plan(&full, path, &headers(&part)), Plan::Pass);
+        assert_eq!(coded("compress"), Plan::Pass);
+        assert_eq!(coded("gzip, br"), Plan::Pass);
+        let file = |path, media_type| plan(&safety, path, &headers(&[("content-type", media_type)]));
+        assert_eq!(file("/sitemap.xml.gz", "application/octet-stream"), Plan::Text(Some(Coding::Gzip)));
+        assert_eq!(file("/data.CSV.gz", "application/x-gzip"), Plan::Text(Some(Coding::Gzip)));
+        assert_eq!(file("/data.tar.gz", "application/x-gzip"), Plan::Pass);
+        assert_eq!(file("/data.bin", "application/octet-stream"), Plan::Pass);
     }
 
     #[test]
@@ -302,9 +354,9 @@ mod tests {
         response_headers(&origins, Plan::Pass, &mut untouched);
         assert_eq!(untouched, headers(&rows));
         let mut text = headers(&rows);
-        response_headers(&origins, Plan::Text, &mut text);
+        response_headers(&origins, Plan::Text(None), &mut text);
         assert_eq!(text, headers(&[("etag", "W/\"x\""), rows[7]]));
-        response_headers(&origins, Plan::Text, &mut text);
+        response_headers(&origins, Plan::Text(None), &mut text);
         assert_eq!(text[header::ETAG], "W/\"x\"");
     }
 }

@@ -9,10 +9,12 @@
 //! encoding, entities, and these in each other); `map` finds them fast, `stream` does so in pieces. Only for paths, which are
 //! links in some attributes and data in others, HTML is tokenised (`html`).
 //!
-//! What it does not do: look into encoded or binary bodies, or into text in an encoding that doesn't contain ASCII (UTF-16).
+//! Encoded bodies are decoded, rewritten and encoded again (`coding`). What it does not do: look into binary files, or into text in
+//! an encoding that doesn't contain ASCII (UTF-16).
 
 mod authority;
 mod body;
+mod coding;
 mod cookies;
 mod grammar;
 mod headers;
@@ -24,7 +26,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use body::RewriteBody;
+pub use body::{BoxError, RewriteBody};
+pub use coding::Coding;
 pub use cookies::set_cookie;
 pub use headers::{Plan, is_textual, plan, response_headers};
 pub use map::Map;

@@ -1,5 +1,6 @@
 //! The map as a whole: tables of what is and isn't ours.
 
+mod leaks;
 mod streaming;
 
 use super::*;
