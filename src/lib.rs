@@ -11,6 +11,7 @@ pub mod csrf;
 pub mod limits;
 pub mod random;
 pub mod seal;
+pub mod rewrite;
 pub mod secret;
 pub mod session;
 pub mod store;

@@ -1,0 +1,449 @@
+//! What an address looks like, and what it becomes: the truth that the search in [`super::map`] finds fast.
+//!
+//! ```text
+//! match      = [ scheme ":" ] "/" "/" authority [ prefix ]      a URL, or one without a scheme
+//!            | authority [ prefix ]                             a bare host, where no longer name goes on to the left
+//!            | prefix                                           a path, behind `url(`, `@import` or `href>` only
+//! authority  = host [ "." ] [ ":" port ]                        followed by something that ends it
+//! prefix     = "/" segment …                                    followed by something that ends it
+//! ```
+//! Each character but a letter or digit may be spelled in any way [`super::spelling`] knows. What ends an address matters as much
+//! as what begins it: `http://plone.internal:8080evil`, `http://plone.internal.example.com` and `http://plone.internal@evil.example`
+//! are other hosts, and `/Plonex` is another path.
+
+use super::authority::{Miss, Name, Span, USERINFO, has_userinfo};
+use super::spelling::{self, LONGEST, Left, Read, Sym, is_host_byte, read, symbol};
+
+/// What addresses become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) secure: bool,
+    pub(super) host: Vec<u8>,
+    /// Only where it isn't the scheme's default.
+    pub(super) port: Option<u16>,
+    /// Segments of the path the site lives under.
+    pub(super) prefix: Vec<Vec<u8>>,
+}
+
+/// Names to find, the path prefix that is dropped behind them, and the target.
+#[derive(Clone, Debug)]
+pub(super) struct Grammar {
+    /// Longest first.
+    pub(super) names: Vec<Name>,
+    pub(super) prefix: Vec<Vec<u8>>,
+    pub(super) target: Target,
+    /// Whether paths in CSS and in XML's `href` elements are mapped too.
+    pub(super) paths: bool,
+}
+
+/// The outcome of looking for a match that starts at a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    No,
+    More,
+    Found(Found),
+}
+
+/// A match: `start..end` is to be replaced, and these are the spellings it was found in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    kind: Kind,
+    dot: Option<Span>,
+    port_colon: Option<Span>,
+    /// The slash the prefix begins with; set only if the prefix was found.
+    prefix_slash: Option<Span>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Url {
+        socket: bool,
+        colon: Span,
+        slashes: Span,
+        last_slash: Span,
+    },
+    Relative {
+        slashes: Span,
+        last_slash: Span,
+    },
+    /// The host of a URL with user information, which stays as it is.
+    User,
+    /// A host by itself.
+    Word {
+        after_slash: bool,
+    },
+    Path,
+}
+
+const SCHEMES: [(&[u8], bool, bool); 4] =
+    [(b"https", true, false), (b"http", false, false), (b"wss", true, true), (b"ws", false, true)];
+
+/// Bytes before a host that may belong to its match.
+pub(super) const BEFORE_HOST: usize = 5 + 3 * LONGEST;
+
+/// The most bytes before a match that can bear on it.
+pub(super) const CONTEXT: usize = if spelling::LEFT > USERINFO + 16 { spelling::LEFT } else { USERINFO + 16 };
+
+macro_rules! need {
+    ($sym:expr) => {
+        match $sym {
+            Sym::Yes(len) => len,
+            Sym::No => return Step::No,
+            Sym::More => return Step::More,
+        }
+    };
+}
+
+impl Found {
+    /// Whether the path prefix was part of it.
+    pub(super) fn has_prefix(&self) -> bool {
+        self.prefix_slash.is_some()
+    }
+}
+
+impl Grammar {
+    /// The longest a match and what must be seen behind it can be.
+    pub(super) fn longest(&self) -> usize {
+        let symbols = |name: &Name| name.host.iter().filter(|byte| !is_host_byte(**byte)).count();
+        let host = self
+            .names
+            .iter()
+            .map(|name| name.host.len().saturating_add(symbols(name).saturating_mul(LONGEST)));
+        let prefix = self.prefix.iter().map(|segment| segment.len().saturating_add(LONGEST)).sum::<usize>();
+        // Scheme, colon, slashes; host; its dot, colon and port; the prefix; two characters behind.
+        BEFORE_HOST
+            .saturating_add(host.max().unwrap_or(0))
+            .saturating_add(LONGEST.saturating_mul(4).saturating_add(6))
+            .saturating_add(prefix)
+    }
+
+    /// Which bytes a match can start with.
+    pub(super) fn starts(&self) -> [bool; 256] {
+        let mut starts = [false; 256];
+        let hosts = self.names.iter().filter_map(|name| name.host.first().copied());
+        for byte in b"hw/\\%&".iter().copied().chain(hosts) {
+            for byte in [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()] {
+                if let Some(start) = starts.get_mut(usize::from(byte)) {
+                    *start = true;
+                }
+            }
+        }
+        starts
+    }
+
+    /// Authorities with the prefix, plainly spelled, whose URLs become [`Self::plain_target`] whichever scheme they have.
+    pub(super) fn plain_tails(&self) -> Vec<Vec<u8>> {
+        let mut tails = Vec::new();
+        for name in self.names.iter().filter(|name| name.only_scheme.is_none()) {
+            let ports = name.ports.iter().map(|port| format!(":{port}"));
+            for port in ports.chain(name.without_port.then(String::new)) {
+                let mut tail = [name.host.as_slice(), port.as_bytes()].concat();
+                for segment in &self.prefix {
+                    tail.push(b'/');
+                    tail.extend_from_slice(segment);
+                }
+                tails.push(tail);
+            }
+        }
+        tails
+    }
+
+    /// The target as a plain URL.
+    pub(super) fn plain_target(&self) -> Vec<u8> {
+        let mut target = if self.target.secure { b"https://".to_vec() } else { b"http://".to_vec() };
+        target.extend_from_slice(&self.target.host);
+        if let Some(port) = self.target.port {
+            target.extend_from_slice(format!(":{port}").as_bytes());
+        }
+        for segment in &self.target.prefix {
+            target.push(b'/');
+            target.extend_from_slice(segment);
+        }
+        target
+    }
+
+    /// Looks for a match that starts exactly at `at`. Reads at most [`CONTEXT`] bytes before and [`Self::longest`] after.
+    pub(super) fn at(&self, text: &[u8], at: usize, end: bool) -> Step {
+        let rest = text.get(at..).unwrap_or_default();
+        let Some(&first) = rest.first() else { return Step::No };
+        if matches!(first | 0x20, b'h' | b'w') {
+            for (scheme, secure, socket) in SCHEMES {
+                let seen = rest.get(..scheme.len()).unwrap_or(rest);
+                if !scheme.get(..seen.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(seen)) {
+                    continue;
+                }
+                if seen.len() < scheme.len() {
+                    if end {
+                        continue;
+                    }
+                    return Step::More;
+                }
+                match self.url(text, at, scheme.len(), secure, socket, end) {
+                    Step::No => {}
+                    step => return step,
+                }
+            }
+        }
+        if matches!(first, b'/' | b'\\' | b'%' | b'&') {
+            match self.relative(text, at, end) {
+                Step::No => {}
+                step => return step,
+            }
+            if first == b'/' && self.paths {
+                match self.path(text, at, end) {
+                    Step::No => {}
+                    step => return step,
+                }
+            }
+        }
+        self.bare(text, at, end)
+    }
+
+    fn url(&self, text: &[u8], start: usize, scheme: usize, secure: bool, socket: bool, end: bool) -> Step {
+        let colon = start.saturating_add(scheme);
+        let slash = colon.saturating_add(need!(symbol(text, colon, end, b':')));
+        let second = slash.saturating_add(need!(symbol(text, slash, end, b'/')));
+        let host = second.saturating_add(need!(symbol(text, second, end, b'/')));
+        let kind =
+            Kind::Url { socket, colon: (colon, slash), slashes: (slash, host), last_slash: (second, host) };
+        self.authority(text, start, host, kind, Some(secure), end)
+    }
+
+    fn relative(&self, text: &[u8], start: usize, end: bool) -> Step {
+        let second = start.saturating_add(need!(symbol(text, start, end, b'/')));
+        let host = second.saturating_add(need!(symbol(text, second, end, b'/')));
+        let kind = Kind::Relative { slashes: (start, host), last_slash: (second, host) };
+        self.authority(text, start, host, kind, None, end)
+    }
+
+    fn bare(&self, text: &[u8], start: usize, end: bool) -> Step {
+        let first = text.get(start).map(u8::to_ascii_lowercase);
+        let starts = |name: &Name| name.host.first().copied() == first || name.host.first() == Some(&b'[');
+        if !self.names.iter().any(starts) {
+            return Step::No;
+        }
+        let kind = match spelling::left(text, start) {
+            Left::Host => return Step::No,
+            Left::At if has_userinfo(text, start) => Kind::User,
+            left => Kind::Word { after_slash: left == Left::Slash },
+        };
+        self.authority(text, start, start, kind, None, end)
+    }
+
+    fn authority(
+        &self,
+        text: &[u8],
+        start: usize,
+        at: usize,
+        kind: Kind,
+        scheme: Option<bool>,
+        end: bool,
+    ) -> Step {
+        for name in &self.names {
+            let step = name.at(text, at, end).and_then(|host| {
+                if name.only_scheme.is_some_and(|only| scheme != Some(only)) {
+                    return Err(Miss::No);
+                }
+                let (portless, with_port) = match kind {
+                    // A path segment that happens to be called like the host is not an address.
+                    Kind::Word { after_slash } => (name.as_word && !after_slash, name.as_authority),
+                    _ => (name.without_port, true),
+                };
+                name.port(text, host.end, portless, with_port, end).map(|port| (host, port))
+            });
+            match step {
+                Ok((host, port)) => {
+                    let found = Found {
+                        start,
+                        end: port.end,
+                        kind,
+                        dot: host.dot,
+                        port_colon: port.colon,
+                        prefix_slash: None,
+                    };
+                    return self.with_prefix(text, found, end);
+                }
+                Err(Miss::No) => {}
+                Err(Miss::More) => return Step::More,
+            }
+        }
+        Step::No
+    }
+
+    /// Takes the prefix into a match if it stands behind it.
+    fn with_prefix(&self, text: &[u8], found: Found, end: bool) -> Step {
+        if self.prefix.is_empty() {
+            return Step::Found(found);
+        }
+        match self.prefix_at(text, found.end, end) {
+            Prefix::Ends(slash, end) => Step::Found(Found { end, prefix_slash: Some(slash), ..found }),
+            Prefix::More => Step::More,
+            Prefix::No => Step::Found(found),
+        }
+    }
+
+    fn path(&self, text: &[u8], start: usize, end: bool) -> Step {
+        if self.prefix.is_empty() || !is_link_position(text.get(..start).unwrap_or_default()) {
+            return Step::No;
+        }
+        match self.prefix_at(text, start, end) {
+            Prefix::Ends(slash, end) => Step::Found(Found {
+                start,
+                end,
+                kind: Kind::Path,
+                dot: None,
+                port_colon: None,
+                prefix_slash: Some(slash),
+            }),
+            Prefix::More => Step::More,
+            Prefix::No => Step::No,
+        }
+    }
+
+    /// Whether the path prefix stands at `at` and ends there: `/Plone/x`, `/Plone?x`, but not `/Plonex`.
+    pub(super) fn prefix_at(&self, text: &[u8], at: usize, end: bool) -> Prefix {
+        let mut slash = None;
+        let mut next = at;
+        for segment in &self.prefix {
+            let len = match symbol(text, next, end, b'/') {
+                Sym::Yes(len) => len,
+                Sym::No => return Prefix::No,
+                Sym::More => return Prefix::More,
+            };
+            let name = next.saturating_add(len);
+            slash.get_or_insert((next, name));
+            next = name.saturating_add(segment.len());
+            let seen = text.get(name..text.len().min(next)).unwrap_or_default();
+            if !segment.starts_with(seen) {
+                return Prefix::No;
+            }
+            if seen.len() < segment.len() {
+                return if end { Prefix::No } else { Prefix::More };
+            }
+        }
+        let Some(slash) = slash else { return Prefix::No };
+        match ends_prefix(text, next, end) {
+            Sym::Yes(_) => Prefix::Ends(slash, next),
+            Sym::No => Prefix::No,
+            Sym::More => Prefix::More,
+        }
+    }
+
+    /// Writes what replaces `found`.
+    pub(super) fn write(&self, text: &[u8], found: &Found, out: &mut Vec<u8>) {
+        let span = |(start, end): Span| text.get(start..end).unwrap_or_default();
+        let target = &self.target;
+        // The spellings that colons and slashes missing in the match are written in.
+        let (mut colon, mut slash): (&[u8], &[u8]) = (b":", b"/");
+        match found.kind {
+            Kind::Url { socket, colon: spelled, slashes, last_slash } => {
+                out.extend_from_slice(match (socket, target.secure) {
+                    (false, true) => b"https".as_slice(),
+                    (false, false) => b"http",
+                    (true, true) => b"wss",
+                    (true, false) => b"ws",
+                });
+                colon = span(spelled);
+                slash = span(last_slash);
+                out.extend_from_slice(colon);
+                out.extend_from_slice(span(slashes));
+            }
+            Kind::Relative { slashes, last_slash } => {
+                slash = span(last_slash);
+                colon = slash;
+                out.extend_from_slice(span(slashes));
+            }
+            Kind::User | Kind::Word { .. } | Kind::Path => {}
+        }
+        if let Some(spelled) = found.port_colon {
+            colon = span(spelled);
+        }
+        if let Some(spelled) = found.prefix_slash {
+            slash = span(spelled);
+        }
+        // A word gets no port.
+        let is_word = matches!(found.kind, Kind::Word { .. }) && found.port_colon.is_none();
+        if found.kind != Kind::Path {
+            match found.dot.map(span) {
+                Some(dot) if dot != b"." => {
+                    for &byte in &target.host {
+                        if byte == b'.' { out.extend_from_slice(dot) } else { out.push(byte) }
+                    }
+                }
+                _ => out.extend_from_slice(&target.host),
+            }
+            if let Some(port) = target.port
+                && !is_word
+            {
+                spelling::respell(colon, b':', out);
+                out.extend_from_slice(port.to_string().as_bytes());
+            }
+        }
+        if found.prefix_slash.is_some() || (self.prefix.is_empty() && !is_word) {
+            for segment in &target.prefix {
+                spelling::respell(slash, b'/', out);
+                out.extend_from_slice(segment);
+            }
+        }
+    }
+}
+
+/// Whether the path prefix stands at a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prefix {
+    /// It does: its first slash, and where it ends.
+    Ends(Span, usize),
+    No,
+    More,
+}
+
+/// Whether a path ends at `at`, or goes on with another segment. Nothing that could become part of the
+/// authority when the prefix is gone ends it.
+fn ends_prefix(text: &[u8], at: usize, end: bool) -> Sym {
+    match read(text, at, end) {
+        Read::More => Sym::More,
+        Read::End => Sym::Yes(0),
+        Read::Char(c, len) => match u8::try_from(c) {
+            Ok(byte) if byte <= b' ' => Sym::Yes(0),
+            Ok(b'.' | b':') => match read(text, at.saturating_add(len), end) {
+                Read::More => Sym::More,
+                Read::Char(next, _) if next > 0x20 && next != 0x22 && next != 0x3c => Sym::No,
+                _ => Sym::Yes(0),
+            },
+            Ok(
+                b'/' | b'?' | b'#' | b'&' | b'"' | b'\'' | b'<' | b'>' | b'(' | b')' | b'[' | b']' | b'{'
+                | b'}' | b'|' | b'\\' | b',' | b';' | b'`',
+            ) => Sym::Yes(0),
+            _ => Sym::No,
+        },
+    }
+}
+
+/// Whether `before` ends with what only a link follows: CSS's `url(` and `@import`, an XML element's `href>`.
+fn is_link_position(before: &[u8]) -> bool {
+    let start = before.len().saturating_sub(CONTEXT);
+    let mut before = before.get(start..).unwrap_or_default();
+    if before.ends_with(b"href>") {
+        return true;
+    }
+    for quote in [b"&quot;".as_slice(), b"&#34;", b"&#39;", b"&apos;", b"\"", b"'"] {
+        if let Some(unquoted) = before.strip_suffix(quote) {
+            let outside = unquoted.trim_ascii_end();
+            if ends_with_ignore_case(outside, b"@import") {
+                return true;
+            }
+            before = unquoted;
+            break;
+        }
+    }
+    ends_with_ignore_case(before.trim_ascii_end(), b"url(")
+}
+
+fn ends_with_ignore_case(text: &[u8], end: &[u8]) -> bool {
+    text.len()
+        .checked_sub(end.len())
+        .and_then(|at| text.get(at..))
+        .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+}

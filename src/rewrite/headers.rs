@@ -1,0 +1,362 @@
+//! The headers of what comes back: which bodies are rewritten, what that does to their headers, and every internal
+//! address in any of them.
+
+use super::coding::Coding;
+use super::cookies::set_cookie;
+use super::origins::{Mode, Origins};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// What is to be done with a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// It passes as it is: not text, or encoded in a way that isn't read.
+    Pass,
+    /// Addresses are mapped, inside the coding if there is one.
+    Text(Option<Coding>),
+    /// Addresses are mapped, and links that begin with the internal prefix.
+    Html(Option<Coding>),
+}
+
+/// Decides what is to be done with the body that these headers describe, of the resource at `path` (without its query; it
+/// tells a compressed text file, such as `/sitemap.xml.gz`, from other files). A site whose mapping finds nothing to do still
+/// has its text rewritten: what people typed is not known beforehand.
+pub fn plan(origins: &Origins, path: &str, headers: &HeaderMap) -> Plan {
+    let codings = codings(headers);
+    if is_compressed_text(path, headers) && codings.is_empty() && !headers.contains_key(header::CONTENT_RANGE)
+    {
+        return Plan::Text(Some(Coding::Gzip));
+    }
+    let coding = match codings.as_slice() {
+        [] => None,
+        // A part of an encoded body can't be decoded.
+        [Some(coding)] if !headers.contains_key(header::CONTENT_RANGE) => Some(*coding),
+        // Unknown, or several: not worth reading.
+        _ => return Plan::Pass,
+    };
+    if !is_textual(headers) {
+        return Plan::Pass;
+    }
+    let is_html = matches!(media_type(headers).as_deref(), Some("text/html" | "application/xhtml+xml"));
+    if is_html && origins.mode() == Mode::Full && origins.has_prefix() {
+        Plan::Html(coding)
+    } else {
+        Plan::Text(coding)
+    }
+}
+
+/// Whether the type is one of text, in which addresses are looked for. A body without a type is not.
+pub fn is_textual(headers: &HeaderMap) -> bool {
+    let Some(media_type) = media_type(headers) else { return false };
+    let Some((kind, subtype)) = media_type.split_once('/') else { return false };
+    kind == "text"
+        || subtype.ends_with("+xml")
+        || subtype.ends_with("+json")
+        || (kind == "application" && APPLICATIONS.contains(&subtype))
+}
+
+/// Textual types that are not called text (IANA's registry, and what old servers send).
+const APPLICATIONS: &[&str] = &[
+    "json",
+    "javascript",
+    "x-javascript",
+    "ecmascript",
+    "xml",
+    "xml-dtd",
+    "xhtml",
+    "rss",
+    "atom",
+    "rdf",
+    "x-ndjson",
+    "jsonl",
+    "json-seq",
+    "x-json",
+    "calendar",
+    "ics",
+    "vcard",
+    "manifest",
+    "x-web-app-manifest",
+    "vnd.apple.mpegurl",
+    "x-mpegurl",
+    "x-sh",
+    "x-yaml",
+    "yaml",
+];
+
+/// The media type, lower case and without parameters, from whatever a server makes of it: ZServer sends
+/// `text/javascript;;charset=utf-8; charset=iso-8859-15`.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.as_bytes();
+    let essence = value.split(|byte| matches!(byte, b';' | b',')).next()?.trim_ascii();
+    std::str::from_utf8(essence).ok().map(str::to_ascii_lowercase)
+}
+
+/// The codings of the body that are not just names for none; `None` for one that isn't known.
+fn codings(headers: &HeaderMap) -> Vec<Option<Coding>> {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    names
+        .filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"))
+        .map(Coding::named)
+        .collect()
+}
+
+/// A file of text that was compressed before it was served.
+fn is_compressed_text(path: &str, headers: &HeaderMap) -> bool {
+    const FILES: [&str; 10] = [
+        ".xml.gz", ".txt.gz", ".csv.gz", ".json.gz", ".html.gz", ".htm.gz", ".ics.gz", ".css.gz", ".js.gz",
+        ".svgz",
+    ];
+    const TYPES: [&str; 5] = [
+        "application/octet-stream",
+        "application/gzip",
+        "application/x-gzip",
+        "application/gzip-compressed",
+        "image/svg+xml",
+    ];
+    let path = path.to_ascii_lowercase();
+    FILES.iter().any(|file| path.ends_with(file))
+        && media_type(headers).is_none_or(|media_type| {
+            TYPES.contains(&media_type.as_str())
+                || media_type.starts_with("text/")
+                || media_type.ends_with("xml")
+        })
+}
+
+/// Puts all headers of an answer right: internal addresses and software names do not get out, cookies fit the public
+/// address, and where the body will change (anything but [`Plan::Pass`]) nothing is said about its bytes that would
+/// no longer hold. To be called for answers without a body (`HEAD`, 304) with the plan their `GET` would have.
+pub fn response_headers(origins: &Origins, plan: Plan, headers: &mut HeaderMap) {
+    let dropped: Vec<HeaderName> = headers.keys().filter(|name| names_software(name)).cloned().collect();
+    for name in dropped {
+        headers.remove(&name);
+    }
+    if plan != Plan::Pass {
+        for name in ABOUT_BYTES {
+            headers.remove(*name);
+        }
+        if let Some(tag) = headers.get_mut(header::ETAG)
+            && tag.as_bytes().starts_with(b"\"")
+            && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
+        {
+            *tag = weak;
+        }
+    }
+    let cookies: Vec<HeaderValue> =
+        headers.get_all(header::SET_COOKIE).iter().filter_map(|value| set_cookie(origins, value)).collect();
+    headers.remove(header::SET_COOKIE);
+    for (name, value) in headers.iter_mut() {
+        if let Some(mapped) = mapped(origins, name, value.as_bytes())
+            && let Ok(mapped) = HeaderValue::from_bytes(&mapped)
+        {
+            *value = mapped;
+        }
+    }
+    for cookie in cookies {
+        headers.append(header::SET_COOKIE, cookie);
+    }
+}
+
+/// Headers that describe the exact bytes of a body, or offer parts of it (RFC 9110, RFC 9530, RFC 1864).
+const ABOUT_BYTES: &[&str] =
+    &["content-length", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"];
+
+/// Headers that only tell what runs behind the gate, and `Alt-Svc`, which leads past it.
+fn names_software(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "server" | "x-powered-by" | "via" | "alt-svc" | "x-generator" | "x-aspnet-version"
+    ) || name.as_str().starts_with("bobo-")
+}
+
+/// The new value of a header, if it changes.
+fn mapped(origins: &Origins, name: &HeaderName, value: &[u8]) -> Option<Vec<u8>> {
+    match name.as_str() {
+        // Opaque.
+        "etag" => None,
+        "location" | "content-location" | "uri" | "sourcemap" | "x-sourcemap" => origins.link(value),
+        "refresh" => refresh(origins, value),
+        "link" => link(origins, value),
+        _ => match origins.rewrite(value) {
+            std::borrow::Cow::Owned(value) => Some(value),
+            std::borrow::Cow::Borrowed(_) => None,
+        },
+    }
+}
+
+/// `5; url=/Plone/x`, as a header or in `<meta http-equiv=refresh>`.
+pub(super) fn refresh(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
+    let key = value.windows(4).position(|four| four.eq_ignore_ascii_case(b"url="))?;
+    let (head, url) = value.split_at_checked(key.saturating_add(4))?;
+    let quote = usize::from(matches!(url.first(), Some(b'\'' | b'"')));
+    let (quote, url) = url.split_at_checked(quote)?;
+    let link = origins.link(url)?;
+    Some([head, quote, &link].concat())
+}
+
+/// `</Plone/x>; rel="next", <…>` (RFC 8288).
+fn link(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some(start) = rest.iter().position(|byte| *byte == b'<') {
+        let (head, tail) = rest.split_at_checked(start.saturating_add(1))?;
+        let length = tail.iter().position(|byte| *byte == b'>').unwrap_or(tail.len());
+        let (target, tail) = tail.split_at_checked(length)?;
+        out.extend_from_slice(&origins.rewrite(head));
+        match origins.link(target) {
+            Some(link) => out.extend(link),
+            None => out.extend_from_slice(target),
+        }
+        rest = tail;
+    }
+    out.extend_from_slice(&origins.rewrite(rest));
+    (out != value).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{LOCAL, origins};
+    use super::*;
+
+    fn headers(rows: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in rows {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn text_is_told_from_what_is_not() {
+        for (value, want) in [
+            ("text/html", true),
+            ("Text/HTML; charset=utf-8", true),
+            ("text/javascript;;charset=utf-8; charset=iso-8859-15", true),
+            ("application/atom+xml; charset=iso-8859-15", true),
+            ("application/json", true),
+            ("application/ld+json", true),
+            ("image/svg+xml", true),
+            ("application/xml", true),
+            ("text/calendar", true),
+            ("text/vcard", true),
+            ("text/csv", true),
+            ("application/javascript,text/plain", true),
+            ("application/manifest+json", true),
+            ("application/octet-stream", false),
+            ("application/pdf", false),
+            ("application/zip", false),
+            ("image/png", false),
+            ("multipart/byteranges; boundary=x", false),
+            ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", false),
+            ("", false),
+            ("text", false),
+        ] {
+            assert_eq!(is_textual(&headers(&[("content-type", value)])), want, "{value}");
+        }
+        assert!(!is_textual(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_plan_follows_type_coding_and_mode() {
+        let (safety, full) = (origins(LOCAL, Mode::Safety), origins(LOCAL, Mode::Full));
+        let html = [("content-type", "text/html")];
+        let path = "/a/page";
+        assert_eq!(plan(&safety, path, &headers(&html)), Plan::Text(None));
+        assert_eq!(plan(&full, path, &headers(&html)), Plan::Html(None));
+        assert_eq!(plan(&full, path, &headers(&[("content-type", "text/css")])), Plan::Text(None));
+        assert_eq!(plan(&full, path, &headers(&[("content-type", "image/png")])), Plan::Pass);
+        let coded = |coding| plan(&full, path, &headers(&[html[0], ("content-encoding", coding)]));
+        assert_eq!(coded("identity"), Plan::Html(None));
+        assert_eq!(coded("GZIP"), Plan::Html(Some(Coding::Gzip)));
+        assert_eq!(coded("br"), Plan::Html(Some(Coding::Brotli)));
+        let part = [html[0], ("content-encoding", "gzip"), ("content-range", "bytes 5-9/10")];
+        assert_eq!(plan(&full, path, &headers(&part)), Plan::Pass);
+        assert_eq!(coded("compress"), Plan::Pass);
+        assert_eq!(coded("gzip, br"), Plan::Pass);
+        let file = |path, media_type| plan(&safety, path, &headers(&[("content-type", media_type)]));
+        assert_eq!(file("/sitemap.xml.gz", "application/octet-stream"), Plan::Text(Some(Coding::Gzip)));
+        assert_eq!(file("/data.CSV.gz", "application/x-gzip"), Plan::Text(Some(Coding::Gzip)));
+        assert_eq!(file("/data.tar.gz", "application/x-gzip"), Plan::Pass);
+        assert_eq!(file("/data.bin", "application/octet-stream"), Plan::Pass);
+    }
+
+    #[test]
+    fn no_header_names_the_inside() {
+        let origins = origins(LOCAL, Mode::Full);
+        let mut got = headers(&[
+            ("location", "/Plone/x"),
+            ("content-location", "http://localhost:8088/Plone/docs"),
+            ("refresh", "5; URL='/Plone/x'"),
+            (
+                "link",
+                "</Plone/a>; rel=next, <http://localhost:8088/Plone/b>; anchor=\"http://localhost:8088/\"",
+            ),
+            ("uri", "/Plone/x"),
+            ("sourcemap", "/Plone/x.map"),
+            (
+                "content-security-policy",
+                "default-src http://localhost:8088 localhost:8088; report-uri http://localhost:8088/Plone/csp",
+            ),
+            ("access-control-allow-origin", "http://localhost:8088"),
+            ("report-to", r#"{"endpoints":[{"url":"http:\/\/localhost:8088\/Plone\/r"}]}"#),
+            ("www-authenticate", "Basic realm=\"http://localhost:8088/Plone\""),
+            ("x-anything", "http://127.0.0.1:8088/Plone/x"),
+            ("server", "Zope/(2.13.30, python 2.7.3, linux2) ZServer/1.1"),
+            ("x-powered-by", "Zope"),
+            ("via", "waitress"),
+            ("bobo-exception-file", "/opt/zope/x.py"),
+            ("bobo-exception-type", "NotFound"),
+            ("set-cookie", "a=1; Path=/Plone"),
+            ("set-cookie", "b=2; Domain=localhost"),
+            ("etag", "\"http://localhost:8088\""),
+            ("content-length", "7"),
+        ]);
+        response_headers(&origins, Plan::Pass, &mut got);
+        let want = headers(&[
+            ("location", "/x"),
+            ("content-location", "https://public.example.org/docs"),
+            ("refresh", "5; URL='/x'"),
+            (
+                "link",
+                "</a>; rel=next, <https://public.example.org/b>; anchor=\"https://public.example.org/\"",
+            ),
+            ("uri", "/x"),
+            ("sourcemap", "/x.map"),
+            (
+                "content-security-policy",
+                "default-src https://public.example.org public.example.org; report-uri https://public.example.org/csp",
+            ),
+            ("access-control-allow-origin", "https://public.example.org"),
+            ("report-to", r#"{"endpoints":[{"url":"https:\/\/public.example.org\/r"}]}"#),
+            ("www-authenticate", "Basic realm=\"https://public.example.org\""),
+            ("x-anything", "https://public.example.org/x"),
+            ("set-cookie", "a=1; Path=/; Secure"),
+            ("set-cookie", "b=2; Secure"),
+            ("etag", "\"http://localhost:8088\""),
+            ("content-length", "7"),
+        ]);
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn nothing_is_said_about_bytes_that_change() {
+        let rows = [
+            ("content-length", "7"),
+            ("etag", "\"x\""),
+            ("content-md5", "Q2hlY2s="),
+            ("digest", "sha-256=x"),
+            ("repr-digest", "sha-256=:x:"),
+            ("content-digest", "sha-256=:x:"),
+            ("accept-ranges", "bytes"),
+            ("last-modified", "Sat, 1 Jan 2000 00:00:00 GMT"),
+        ];
+        let origins = origins(LOCAL, Mode::Safety);
+        let mut untouched = headers(&rows);
+        response_headers(&origins, Plan::Pass, &mut untouched);
+        assert_eq!(untouched, headers(&rows));
+        let mut text = headers(&rows);
+        response_headers(&origins, Plan::Text(None), &mut text);
+        assert_eq!(text, headers(&[("etag", "W/\"x\""), rows[7]]));
+        response_headers(&origins, Plan::Text(None), &mut text);
+        assert_eq!(text[header::ETAG], "W/\"x\"");
+    }
+}

@@ -1,0 +1,35 @@
+//! Internal → public in everything that comes back from the backend, and public → internal in what a request carries
+//! where the backend can't be told its public address.
+//!
+//! Called by `forward` for every answer: [`plan`] reads the headers, [`response_headers`] puts them right, and
+//! [`RewriteBody`] maps the body while it passes. [`Origins`] is built once per site, from its addresses.
+//!
+//! It defends against the one thing a gate must not do: tell the internet what is behind it. Which bytes are an internal
+//! address is said in one place, `grammar` and `authority`, on top of `spelling`, which knows how a character travels (JSON, percent
+//! encoding, entities, and these in each other); `map` finds them fast, `stream` does so in pieces. Only for paths, which are
+//! links in some attributes and data in others, HTML is tokenised (`html`).
+//!
+//! Encoded bodies are decoded, rewritten and encoded again (`coding`). What it does not do: look into binary files, or into text in
+//! an encoding that doesn't contain ASCII (UTF-16).
+
+mod authority;
+mod body;
+mod coding;
+mod cookies;
+mod grammar;
+mod headers;
+mod html;
+mod map;
+mod origins;
+mod spelling;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use body::{BoxError, RewriteBody};
+pub use coding::Coding;
+pub use cookies::set_cookie;
+pub use headers::{Plan, is_textual, plan, response_headers};
+pub use map::Map;
+pub use origins::{Mode, Origins, OriginsError};
+pub use stream::Stream;

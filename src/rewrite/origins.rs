@@ -1,0 +1,415 @@
+//! Where a site lives, inside and outside, and the two maps between.
+
+use super::authority::Name;
+use super::grammar::{Grammar, Target};
+use super::map::Map;
+use http::HeaderValue;
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use url::{Host, Url};
+
+/// How much of the work is left to rewriting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The backend was told its public address (virtual hosting) and writes public links itself. Absolute internal
+    /// addresses are still mapped, whoever wrote them; paths are left alone, for they are right already.
+    Safety,
+    /// The backend can't be told: paths that begin with its prefix (`/Plone/docs`) are mapped as well, where they are
+    /// links; and requests are mapped inwards.
+    Full,
+}
+
+/// Why a site's addresses cannot be mapped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OriginsError {
+    /// An address is not `http://…` or `https://…`.
+    #[error("{0}: an address must begin with http:// or https:// and name a host")]
+    NotHttp(String),
+    /// An internal name is not a host, with or without a port.
+    #[error(
+        "{0}: an internal name is a host name or an address, optionally with a port, such as plone.internal:8080"
+    )]
+    NotAName(String),
+}
+
+/// A site's addresses: what its backend calls itself, and what the internet calls it. Built once per site.
+#[derive(Debug)]
+pub struct Origins {
+    outward: Arc<Map>,
+    inward: Arc<Map>,
+    mode: Mode,
+    public: Address,
+    internal: Address,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Address {
+    secure: bool,
+    host: Vec<u8>,
+    port: u16,
+    prefix: Vec<Vec<u8>>,
+}
+
+impl Origins {
+    /// `backend` and `public` with their path prefixes; `internal_names` are further hosts, `host` or `host:port`, that
+    /// must never get out. A name is recognised with its own port, or the backend's and the default ones if it has none. Loopback
+    /// names are everybody's and are recognised with the backend's port only, and all of them if the backend is on one.
+    ///
+    /// # Errors
+    /// If an address is not an HTTP one, or a name is none.
+    pub fn new(
+        backend: &Url,
+        public: &Url,
+        internal_names: &[String],
+        mode: Mode,
+    ) -> Result<Self, OriginsError> {
+        let internal = Address::of(backend)?;
+        let public = Address::of(public)?;
+        let mut names = vec![name(&internal.host, internal.port, false, &internal, &public)];
+        if is_loopback(&internal.host) {
+            for host in [b"localhost".as_slice(), b"127.0.0.1"] {
+                names.push(name(host, internal.port, false, &internal, &public));
+            }
+        }
+        for listed in internal_names {
+            let (host, port) = host_and_port(listed).ok_or_else(|| OriginsError::NotAName(listed.clone()))?;
+            names.push(name(&host, port.unwrap_or(internal.port), true, &internal, &public));
+        }
+        let outward = Grammar {
+            names: merge(names),
+            prefix: internal.prefix.clone(),
+            target: public.target(),
+            paths: mode == Mode::Full && !internal.prefix.is_empty(),
+        };
+        let is_default = matches!(public.port, 80 | 443);
+        let inward = Grammar {
+            names: vec![Name {
+                host: public.host.clone(),
+                ports: if is_default { vec![80, 443] } else { vec![public.port] },
+                without_port: is_default,
+                as_word: false,
+                as_authority: false,
+                only_scheme: None,
+                secret: false,
+            }],
+            prefix: public.prefix.clone(),
+            target: internal.target(),
+            paths: false,
+        };
+        Ok(Self {
+            outward: Arc::new(Map::new(outward)),
+            inward: Arc::new(Map::new(inward)),
+            mode,
+            public,
+            internal,
+        })
+    }
+
+    /// The map for what comes back: internal → public.
+    pub fn outward(&self) -> &Arc<Map> {
+        &self.outward
+    }
+
+    /// The map for what goes in: public → internal. Only URLs are mapped, never bare words. Of use in [`Mode::Full`] only:
+    /// a backend that was told its public address expects it.
+    pub fn inward(&self) -> &Arc<Map> {
+        &self.inward
+    }
+
+    /// How much of the work is left to rewriting.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether the backend keeps the site below a path of its own.
+    pub(super) fn has_prefix(&self) -> bool {
+        !self.internal.prefix.is_empty()
+    }
+
+    /// Whether the public address is https.
+    pub fn is_public_secure(&self) -> bool {
+        self.public.secure
+    }
+
+    /// Internal → public in a whole value. Without an internal address in it, the value itself comes back.
+    pub fn rewrite<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        self.outward.rewrite(bytes)
+    }
+
+    /// The same for a value that is one URL, such as that of `Location`: besides, in [`Mode::Full`], a path `/Plone/x`
+    /// becomes `/x`, also as the return address in the query (`came_from=/Plone/x`). `None` if nothing changes.
+    pub fn location(&self, value: &HeaderValue) -> Option<HeaderValue> {
+        let changed = self.link(value.as_bytes())?;
+        HeaderValue::from_bytes(&changed).ok()
+    }
+
+    /// [`Self::location`] on bytes, which may be spelled as in an HTML attribute.
+    pub(super) fn link(&self, value: &[u8]) -> Option<Vec<u8>> {
+        let mut link = self.rewrite_link_origin(value);
+        if self.mode == Mode::Full {
+            if let Some(stripped) = self.without_prefix(&link) {
+                link = Cow::Owned(stripped);
+            }
+            if let Some(mapped) = self.return_address(&link) {
+                link = Cow::Owned(mapped);
+            }
+        }
+        match link {
+            Cow::Owned(link) if link != value => Some(link),
+            _ => None,
+        }
+    }
+
+    fn rewrite_link_origin<'a>(&self, value: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(found) = self.outward.at_start(value) else { return self.rewrite(value) };
+        let rest = value.get(found.end..).unwrap_or_default();
+        let mut link = Vec::with_capacity(value.len());
+        self.outward.grammar().write(value, &found, &mut link);
+        // What followed the prefix was a path. Without a slash, `/Plone;@evil.example` would become user information.
+        if found.has_prefix() && !matches!(rest.first(), None | Some(b'/' | b'?' | b'#')) {
+            link.push(b'/');
+        }
+        link.extend_from_slice(&self.rewrite(rest));
+        Cow::Owned(link)
+    }
+
+    /// The path without the internal prefix, or with the public one instead.
+    pub(super) fn without_prefix(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let start = path.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let (space, path) = path.split_at_checked(start)?;
+        // `%2FPlone` is a file's name; `&#47;Plone` in HTML is a path.
+        path.first().filter(|byte| matches!(byte, b'/' | b'&'))?;
+        let rest = self.after_prefix(path)?;
+        let mut link = space.to_vec();
+        link.extend(self.public.path());
+        // Neither an empty link, which means "here", nor `//`, which means another host.
+        let rest = match rest.iter().take_while(|byte| **byte == b'/').count() {
+            0 => {
+                link.push(b'/');
+                rest
+            }
+            slashes => rest.get(slashes.saturating_sub(1)..)?,
+        };
+        // Browsers read `/\` and `/<tab>/` as `//`.
+        let second = rest.iter().skip(1).find(|byte| **byte > b' ');
+        if rest.starts_with(b"/") && matches!(second, Some(b'/' | b'\\')) {
+            return None;
+        }
+        link.extend_from_slice(rest);
+        Some(link)
+    }
+
+    fn after_prefix<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
+        match self.outward.grammar().prefix_at(path, 0, true) {
+            super::grammar::Prefix::Ends(_, end) => path.get(end..),
+            _ => None,
+        }
+    }
+
+    /// Maps the paths that the query carries as return addresses. Other parameters may be paths as data
+    /// (`paths:list=/Plone/x`), which the backend needs as they are.
+    fn return_address(&self, link: &[u8]) -> Option<Vec<u8>> {
+        let query = link.iter().position(|byte| *byte == b'?')?.saturating_add(1);
+        let mut out = link.get(..query)?.to_vec();
+        let mut changed = false;
+        for part in link.get(query..)?.split_inclusive(|byte| matches!(byte, b'&' | b';')) {
+            let equals = part.iter().position(|byte| *byte == b'=');
+            let (key, value) = part.split_at(equals.map_or(0, |at| at.saturating_add(1)));
+            let key_name = key.strip_suffix(b"=").unwrap_or_default();
+            let stripped = RETURN_ADDRESSES.contains(&key_name).then(|| self.after_prefix(value)).flatten();
+            out.extend_from_slice(key);
+            match stripped {
+                Some(rest) => {
+                    let slash = value.get(..value.len().saturating_sub(rest.len())).unwrap_or_default();
+                    let encoded = slash.starts_with(b"%");
+                    for segment in &self.public.prefix {
+                        out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
+                        out.extend_from_slice(segment);
+                    }
+                    if !rest.starts_with(b"/") && !rest.starts_with(b"%2") {
+                        out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
+                    }
+                    out.extend_from_slice(rest);
+                    changed = true;
+                }
+                None => out.extend_from_slice(value),
+            }
+        }
+        changed.then_some(out)
+    }
+
+    /// Public → internal for a URL that a request carries: `Referer`, `Origin`, `Destination`, with what its query
+    /// carries. `None` if nothing changes, and always in [`Mode::Safety`], where the backend knows the public address.
+    pub fn to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
+        if self.mode == Mode::Safety {
+            return None;
+        }
+        match self.inward.rewrite(value.as_bytes()) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(value) => HeaderValue::from_bytes(&value).ok(),
+        }
+    }
+
+    /// The same for `Origin`, which has no path and must get none.
+    pub fn origin_to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
+        self.to_internal(value)?;
+        HeaderValue::from_bytes(&self.internal.origin()).ok()
+    }
+
+    /// The path of a cookie, mapped outwards in every mode: a browser asks for public paths only. A cookie for the
+    /// whole host becomes one for the site's part of it. `None` if nothing changes.
+    pub(super) fn cookie_path(&self, path: &[u8]) -> Option<Vec<u8>> {
+        if path == b"/" {
+            return (!self.public.prefix.is_empty()).then(|| self.public.path());
+        }
+        self.without_prefix(path)
+    }
+}
+
+/// Query parameters of CMSs that say where to go afterwards (Plone: facts of its login, challenge and editing).
+const RETURN_ADDRESSES: &[&[u8]] = &[
+    b"came_from",
+    b"original_url",
+    b"referer",
+    b"referrer",
+    b"next",
+    b"return_url",
+    b"return_to",
+    b"redirect",
+    b"last_referer",
+];
+
+impl Address {
+    fn of(url: &Url) -> Result<Self, OriginsError> {
+        let not_http = || OriginsError::NotHttp(url.as_str().to_owned());
+        let secure = match url.scheme() {
+            "https" => true,
+            "http" => false,
+            _ => return Err(not_http()),
+        };
+        let host =
+            url.host_str().ok_or_else(not_http)?.trim_end_matches('.').to_ascii_lowercase().into_bytes();
+        let port = url.port_or_known_default().ok_or_else(not_http)?;
+        let prefix = url
+            .path()
+            .split('/')
+            .filter(|segment| !segment.is_empty())
+            .map(|s| s.as_bytes().to_vec())
+            .collect();
+        Ok(Self { secure, host, port, prefix })
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.secure { 443 } else { 80 }
+    }
+
+    fn target(&self) -> Target {
+        Target {
+            secure: self.secure,
+            host: self.host.clone(),
+            port: (self.port != self.default_port()).then_some(self.port),
+            prefix: self.prefix.clone(),
+        }
+    }
+
+    fn origin(&self) -> Vec<u8> {
+        let mut origin = if self.secure { b"https://".to_vec() } else { b"http://".to_vec() };
+        origin.extend_from_slice(&self.host);
+        if self.port != self.default_port() {
+            origin.extend_from_slice(format!(":{}", self.port).as_bytes());
+        }
+        origin
+    }
+
+    /// `/a/b`, or nothing.
+    fn path(&self) -> Vec<u8> {
+        self.prefix.iter().flat_map(|segment| [b"/".as_slice(), segment]).flatten().copied().collect()
+    }
+}
+
+fn is_loopback(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost"
+        || bare.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+        || bare.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+}
+
+/// How `host` is recognised. `listed`: the operator named it as internal.
+fn name(host: &[u8], port: u16, listed: bool, internal: &Address, public: &Address) -> Name {
+    let default = matches!(port, 80 | 443);
+    // A host that means this machine to everybody says nothing without its port.
+    let specific = !is_loopback(host) && (listed || host.contains(&b'.') || host.contains(&b':'));
+    let secret = specific && !ends_with_label(&public.host, host);
+    let mut ports = vec![port];
+    if default || specific {
+        ports.extend([80, 443]);
+    }
+    let mut name = Name {
+        host: host.to_vec(),
+        ports,
+        without_port: default || specific,
+        // A word without a dot is a word.
+        as_word: secret && host.contains(&b'.'),
+        as_authority: true,
+        only_scheme: None,
+        secret: secret && (host.contains(&b'.') || host.contains(&b':')),
+    };
+    if host == public.host {
+        // The host is public; only its port, or only the scheme, is not.
+        let same_port = port == public.port || (default && matches!(public.port, 80 | 443));
+        if same_port {
+            let scheme = internal.secure;
+            name.ports = vec![port];
+            name.without_port = default;
+            name.only_scheme = Some(scheme);
+            if scheme == public.secure {
+                name.ports.clear();
+                name.without_port = false;
+            }
+        } else {
+            name.ports = vec![port];
+            name.without_port = default;
+        }
+        name.as_word = false;
+    }
+    name
+}
+
+/// Whether `host` is `tail` or a host below it: then `tail` is no secret.
+fn ends_with_label(host: &[u8], tail: &[u8]) -> bool {
+    host.strip_suffix(tail).is_some_and(|head| head.is_empty() || head.ends_with(b"."))
+}
+
+/// One entry a host, the longest host first.
+fn merge(names: Vec<Name>) -> Vec<Name> {
+    let mut merged: Vec<Name> = Vec::new();
+    for name in names {
+        match merged.iter_mut().find(|other| other.host == name.host && other.only_scheme == name.only_scheme)
+        {
+            Some(other) => {
+                other.ports.extend(name.ports);
+                other.without_port |= name.without_port;
+                other.as_word |= name.as_word;
+            }
+            None => merged.push(name),
+        }
+    }
+    merged.retain(|name| !name.ports.is_empty() || name.without_port);
+    merged.sort_by_key(|name| std::cmp::Reverse(name.host.len()));
+    merged
+}
+
+/// `plone.internal`, `plone.internal:8080`, `10.0.0.5`, `fd00::5`, `[fd00::5]:8080`.
+fn host_and_port(listed: &str) -> Option<(Vec<u8>, Option<u16>)> {
+    if let Ok(address) = listed.parse::<Ipv6Addr>() {
+        return Some((format!("[{address}]").into_bytes(), None));
+    }
+    let (host, port) = match listed.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port.parse().ok()?)),
+        _ => (listed, None),
+    };
+    let host = Host::parse(host.trim_end_matches('.')).ok()?;
+    Some((host.to_string().to_ascii_lowercase().into_bytes(), port))
+}
