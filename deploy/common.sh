@@ -70,12 +70,12 @@ free_port() {
   "$(plone_python)" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# Waits until http://localhost:PORT/PATH answers 2xx, for as long as process PID lives and at most SECONDS.
-wait_until_ready() { # NAME PID PORT PATH SECONDS
-  local deadline=$((SECONDS + $5))
-  until answers "$3" "$4"; do
-    kill -0 "$2" 2>/dev/null || broken "$1" "stopped before it answered"
-    ((SECONDS < deadline)) || broken "$1" "did not answer within $5 s"
+# Waits until the service's http://localhost:PORT/PATH answers 2xx, for as long as it lives and at most SECONDS.
+wait_until_ready() { # NAME PORT PATH SECONDS
+  local deadline=$((SECONDS + $4))
+  until answers "$2" "$3"; do
+    kill -0 "${service_pid[$1]}" 2>/dev/null || broken "$1" "stopped before it answered"
+    ((SECONDS < deadline)) || broken "$1" "did not answer within $4 s"
     sleep 0.2
   done
 }
