@@ -118,7 +118,7 @@ broken() { # NAME WHAT
   die "$1 $2"
 }
 
-# To be called once, before the first start_service: however the script ends, its services end first.
+# To be called before the first start_service: however the script ends, its services end first.
 stop_services_at_exit() {
   trap 'stop_services' EXIT
   trap 'exit 129' HUP
