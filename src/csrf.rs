@@ -257,21 +257,22 @@ mod tests {
 
     #[test]
     fn what_browsers_say_of_a_post_is_believed() {
-        let ours = "https://intranet.example";
+        const OURS: &str = "https://intranet.example";
         let (site, origin) = (Err(ForeignPost::Site), Err(ForeignPost::Origin));
-        let rows: &[(&str, &[&str], &[&str], Result<(), ForeignPost>)] = &[
-            ("our page", &["same-origin"], &[ours], Ok(())),
+        type Row = (&'static str, &'static [&'static str], &'static [&'static str], Result<(), ForeignPost>);
+        let rows: &[Row] = &[
+            ("our page", &["same-origin"], &[OURS], Ok(())),
             ("our page, which hides where it is", &["same-origin"], &["null"], Ok(())),
             ("typed or bookmarked", &["none"], &[], Ok(())),
             ("another site", &["cross-site"], &["https://evil.example"], site),
             ("another site, hidden", &["cross-site"], &["null"], site),
             ("a sibling host", &["same-site"], &["https://wiki.example"], site),
-            ("something new", &["same-party"], &[ours], site),
-            ("other case", &["Same-Origin"], &[ours], site),
-            ("empty", &[""], &[ours], site),
+            ("something new", &["same-party"], &[OURS], site),
+            ("other case", &["Same-Origin"], &[OURS], site),
+            ("empty", &[""], &[OURS], site),
             ("contradiction", &["same-origin"], &["https://evil.example"], origin),
-            ("vouched for twice", &["same-origin", "same-origin"], &[ours], site),
-            ("old browser, our page", &[], &[ours], Ok(())),
+            ("vouched for twice", &["same-origin", "same-origin"], &[OURS], site),
+            ("old browser, our page", &[], &[OURS], Ok(())),
             ("old browser, another site", &[], &["https://evil.example"], origin),
             ("old browser, hidden", &[], &["null"], origin),
             ("no browser", &[], &[], Ok(())),
@@ -279,7 +280,7 @@ mod tests {
             ("another port", &[], &["https://intranet.example:8443"], origin),
             ("a longer host", &[], &["https://intranet.example.evil.example"], origin),
             ("with a path", &[], &["https://intranet.example/"], origin),
-            ("two origins", &[], &[ours, "https://evil.example"], origin),
+            ("two origins", &[], &[OURS, "https://evil.example"], origin),
             ("a list", &[], &["https://intranet.example https://evil.example"], origin),
             ("empty origin", &[], &[""], origin),
         ];
@@ -291,7 +292,7 @@ mod tests {
             for value in *origins {
                 headers.append(ORIGIN, HeaderValue::from_static(value));
             }
-            assert_eq!(check_origin(&headers, ours), *outcome, "{name}");
+            assert_eq!(check_origin(&headers, OURS), *outcome, "{name}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! A body that is rewritten while it passes.
 
 use super::coding::{Coding, Decoder, Encoder, STEP};
-use super::headers::Plan;
+use super::headers::{Plan, response_headers};
 use super::html::Links;
 use super::origins::Origins;
 use super::stream::Stream;
@@ -40,6 +40,7 @@ impl fmt::Debug for Report {
 
 /// The way through: decode, map links, map addresses, encode.
 struct Rewriter {
+    origins: Arc<Origins>,
     coding: Option<(Decoder, Option<Encoder>, Coding)>,
     links: Option<Links>,
     stream: Stream,
@@ -127,6 +128,7 @@ impl<B> RewriteBody<B> {
             Plan::Html(coding) => (true, coding),
         };
         let rewriter = (plan != Plan::Pass).then(|| Rewriter {
+            origins: origins.clone(),
             coding: coding.map(|coding| (Decoder::new(coding), None, coding)),
             links: is_html.then(|| Links::new(origins.clone())),
             stream: Stream::new(origins.outward().clone()),
@@ -180,9 +182,12 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for RewriteBody<
                             this.pending = chunk;
                             Ok(())
                         }
-                        Err(trailers) => {
+                        Err(frame) => {
                             let result = rewriter.finish(&mut this.ready).map_err(Into::into);
-                            this.ready.push_back(trailers);
+                            if let Ok(mut trailers) = frame.into_trailers() {
+                                response_headers(&rewriter.origins, Plan::Pass, &mut trailers);
+                                this.ready.push_back(Frame::trailers(trailers));
+                            }
                             this.ended = true;
                             result
                         }
@@ -267,12 +272,13 @@ mod tests {
 
     #[tokio::test]
     async fn text_is_rewritten_across_frames_and_before_the_trailers() {
-        let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "1".parse().unwrap())]);
+        let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "localhost:8088".parse().unwrap())]);
         let given =
             vec![data("see http://local"), data("host:8088/Plo"), data("ne"), Ok(Frame::trailers(trailers))];
         let got = frames(Plan::Text(None), given).await;
         assert_eq!(text(&got), "see https://public.example.org");
-        assert!(got.last().unwrap().as_ref().unwrap().is_trailers());
+        let trailers = got.last().unwrap().as_ref().unwrap().trailers_ref().unwrap();
+        assert_eq!(trailers["x-sum"], "public.example.org");
     }
 
     #[tokio::test]

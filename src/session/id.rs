@@ -38,12 +38,12 @@ impl SessionId {
 
     /// What goes into the cookie.
     pub fn text(&self) -> Secret {
-        Secret::new(URL_SAFE_NO_PAD.encode(&*self.0))
+        Secret::new(URL_SAFE_NO_PAD.encode(self.0.as_slice()))
     }
 
     /// What the session is stored under. No salt is needed: nobody can try 256 random bits.
     pub fn key(&self) -> SessionKey {
-        SessionKey(Sha256::digest(&*self.0).into())
+        SessionKey(Sha256::digest(self.0.as_slice()).into())
     }
 }
 

@@ -85,6 +85,12 @@ impl Session {
         self.remembered
     }
 
+    /// How long its cookie lasts from now on: as long as the browser runs (`None`), or, if the person asked
+    /// to be remembered, as long as the session.
+    pub fn max_age(&self, now: Timestamp) -> Option<Duration> {
+        self.remembered.then(|| self.expires().since(now))
+    }
+
     /// From where it began.
     pub fn client(&self) -> IpAddr {
         self.client

@@ -107,6 +107,11 @@ impl Sessions {
         Ok(sessions)
     }
 
+    /// What `[session]` says.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// Begins a session. Once this returns, it survives `kill -9`.
     ///
     /// # Errors
@@ -142,7 +147,7 @@ impl Sessions {
         let now = self.clock.now();
         let remembered = new.remember && self.settings.can_remember();
         let kept = Kept::new(new.kept);
-        let user_agent = new.user_agent.get(..new.user_agent.floor_char_boundary(USER_AGENT_BYTES));
+        let cut = (0..=USER_AGENT_BYTES).rev().find(|at| new.user_agent.is_char_boundary(*at));
         let row = SessionRow {
             key,
             site: new.site.to_owned(),
@@ -152,7 +157,7 @@ impl Sessions {
             expires: now.after(self.settings.lifetime_limit(remembered)),
             remembered,
             client: new.client,
-            user_agent: user_agent.unwrap_or_default().to_owned(),
+            user_agent: new.user_agent.get(..cut.unwrap_or(0)).unwrap_or_default().to_owned(),
             kept: self.seal(key, new.site, new.user, &kept),
         };
         let session = Arc::new(session(&row, kept));

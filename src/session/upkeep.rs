@@ -26,16 +26,25 @@ impl Sessions {
     pub async fn keep_house(&self) {
         let mut changes = self.store.changes();
         let mut tick = tokio::time::interval(WRITE_EVERY);
+        let mut behind = false;
         loop {
-            let outcome = tokio::select! {
-                Ok(()) = changes.changed() => self.reload().await,
+            let written = tokio::select! {
+                Ok(()) = changes.changed() => { behind = true; Ok(()) }
                 _ = tick.tick() => match self.flush().await {
                     Ok(()) => self.sweep().await,
                     failed => failed,
                 },
             };
-            if let Err(error) = outcome {
-                tracing::error!(%error, "sessions are in memory only for now");
+            if let Err(error) = written {
+                tracing::error!(%error, "sessions cannot be written; trying again in ten seconds");
+            }
+            if behind {
+                match self.reload().await {
+                    Ok(()) => behind = false,
+                    Err(error) => {
+                        tracing::error!(%error, "sessions cannot be read; trying again in ten seconds")
+                    }
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What has to outlive the process: the gate's sessions, in one place that several processes may share.
 //!
 //! [`Store`] is what the rest of the gate knows; [`open`] gives the one that `[store] url` names, so far
-//! SQLite ([`sqlite`]). Nothing here knows what a session means: [`crate::session`] decides, this keeps.
+//! SQLite. Nothing here knows what a session means: [`crate::session`] decides, this keeps.
 //! Every answer is a future, because a store may be far away; no request waits for one, only signing in
 //! and out do.
 //!

@@ -223,6 +223,9 @@ async fn remembering_counts_only_if_it_is_offered() {
     let sessions = Sessions::open(&settings, store, sealer, clock, Arc::new(SystemRandom)).await.unwrap();
     let (_, session) = sessions.create(remembered("a")).await.unwrap();
     assert!(!session.remembered());
+    assert_eq!(session.max_age(gate.clock.now()), None);
+    let (_, offered) = gate.sessions.create(remembered("a")).await.unwrap();
+    assert_eq!(offered.max_age(gate.clock.now()), Some(30 * DAY));
     assert_eq!(session.expires().since(session.created()), 12 * HOUR);
 }
 
