@@ -1,17 +1,62 @@
-//! Lychgate: an authenticating reverse proxy in front of a legacy CMS.
-#![doc = ""]
-pub mod admit;
+//! Lychgate: an authenticating reverse proxy that stands in front of a legacy CMS.
+//!
+//! An internal site (Plone 3 to 6 and Zope first) becomes reachable from the internet through one public hostname.
+//! Visitors sign in on the gate's own page, where the CMS's login form is the judge; who forgot the password gets the
+//! CMS's reset mail and sets a new one; and nothing of the internal site shows.
+//!
+//! # The way of a request
+//! ```text
+//!  listen     accept · HTTP/1.1 · header deadline · drain
+//!    │
+//!  admit      one strict reading: framing, method, Host, path, header names, client address
+//!    │        → Admitted                                        else 400 · 414 · 417 · 501
+//!  gate       the site (else 421), the session, and the one decision, a value
+//!    ├── endpoints   the gate's own pages at work: sign in, sign out, forgot, reset, account
+//!    │      ├── pages      how they look: templates, catalogues, assets
+//!    │      ├── identity   who vouches for a password
+//!    │      └── recovery   the forgotten-password process
+//!    │             └── cms   the conversation with the backend's forms: dialogues and their verdicts
+//!    └── relay       hygiene of headers and cookies around
+//!           ├── forward    one exchange with the backend: pool, retry, deadlines, tunnel
+//!           └── rewrite    internal → public in headers, cookies and bodies
+//! ```
+//! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
+//! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`], [`csrf`],
+//! [`seal`], [`observe`], [`background`], [`clock`], [`random`], [`secret`].
+//!
+//! # Rules of the house
+//! - The backend's address comes from `proxy.toml` and nowhere else; a client never chooses where a password goes.
+//! - What was decided on is what is forwarded, byte for byte: [`admit::CanonicalPath`].
+//! - A verdict needs positive evidence; what matches nothing is `unknown`, and is said to be.
+//! - A request costs look-ups in memory, no query and no lock that is held across an await.
+//! - No password, token, cookie value or query is ever logged: [`secret::Secret`] prints as `[secret]`.
+//!
+//! # What it does not do
+//! It is no firewall for the CMS behind it: who has signed in reaches what the CMS shows them. It does not terminate TLS yet,
+//! and it does not sign anyone in to more than one site.
+
 pub mod account;
+pub mod admit;
+pub mod background;
 pub mod clock;
 pub mod cms;
+pub mod commands;
 pub mod config;
-pub mod forward;
-pub mod pages;
 pub mod csrf;
+mod endpoints;
+pub mod forward;
+pub mod gate;
+pub mod identity;
 pub mod limits;
+pub mod listen;
+pub mod observe;
+pub mod pages;
 pub mod random;
-pub mod seal;
+pub mod recovery;
 pub mod rewrite;
+pub mod seal;
 pub mod secret;
 pub mod session;
+pub mod state;
 pub mod store;
+pub mod visit;

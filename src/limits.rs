@@ -17,7 +17,6 @@
 
 mod bucket;
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -217,16 +216,9 @@ fn network(client: IpAddr) -> u128 {
 pub struct RetryAfter(Duration);
 
 impl RetryAfter {
-    /// In whole seconds, rounded up, at least one: for the Retry-After header (RFC 9110, section 10.2.3).
-    pub fn seconds(self) -> u64 {
-        let whole = self.0.as_secs();
-        (whole + u64::from(self.0.subsec_nanos() > 0)).max(1)
-    }
-}
-
-impl fmt::Display for RetryAfter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.seconds())
+    /// As a span.
+    pub const fn as_duration(self) -> Duration {
+        self.0
     }
 }
 

@@ -4,30 +4,27 @@ use std::fmt;
 
 use http::uri::Authority;
 
-/// A public host and port, lower-case, without a dot at the end, with the port always given.
+/// A host as a client names it: lower-case, without a dot at the end, with the port if one is written.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PublicHost {
     name: String,
-    port: u16,
+    port: Option<u16>,
 }
 
 impl PublicHost {
-    /// Reads a `Host` header's value or the authority of a URL; `default_port` stands for a port that is not written.
+    /// Reads a `Host` header's value or the authority of a URL.
     ///
-    /// # Errors
     /// `None` for user information, an empty or over-long name, characters no host has, a port that is no number.
-    pub fn parse(text: &str, default_port: u16) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         if text.contains('@') {
             return None;
         }
         let authority: Authority = text.parse().ok()?;
         let port = match authority.port() {
-            Some(port) => port.as_str().parse().ok().filter(|port| *port > 0)?,
-            // `host:` is legal and means the default; `Authority` also gives no port for `host:99999`.
-            None if text.len() == authority.host().len() => default_port,
-            None if text.strip_suffix(':').is_some_and(|rest| rest.len() == authority.host().len()) => {
-                default_port
-            }
+            Some(port) => Some(port.as_str().parse().ok().filter(|port| *port > 0)?),
+            // `host:` is legal and the same as none; `Authority` also gives no port for `host:99999`.
+            None if text.len() == authority.host().len() => None,
+            None if text.strip_suffix(':').is_some_and(|rest| rest.len() == authority.host().len()) => None,
             None => return None,
         };
         let name = authority.host();
@@ -50,15 +47,16 @@ impl PublicHost {
         &self.name
     }
 
-    /// The port.
-    pub const fn port(&self) -> u16 {
+    /// The port, if one is written.
+    pub const fn port(&self) -> Option<u16> {
         self.port
     }
 }
 
 impl fmt::Debug for PublicHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.name, self.port)
+        f.write_str(&self.name)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 
@@ -68,17 +66,11 @@ mod tests {
 
     #[test]
     fn spellings_of_one_host_are_one_host() {
-        for text in [
-            "www.example.org",
-            "WWW.Example.ORG",
-            "www.example.org.",
-            "www.example.org:443",
-            "www.example.org:",
-        ] {
-            let host = PublicHost::parse(text, 443).unwrap_or_else(|| panic!("{text} must be read"));
-            assert_eq!((host.name(), host.port()), ("www.example.org", 443), "{text}");
+        for text in ["www.example.org", "WWW.Example.ORG", "www.example.org.", "www.example.org:"] {
+            let host = PublicHost::parse(text).unwrap_or_else(|| panic!("{text} must be read"));
+            assert_eq!((host.name(), host.port()), ("www.example.org", None), "{text}");
         }
-        assert_eq!(PublicHost::parse("[::1]:8080", 80).map(|host| host.port()), Some(8080));
+        assert_eq!(PublicHost::parse("[::1]:8080").map(|host| host.port()), Some(Some(8080)));
     }
 
     #[test]
@@ -106,7 +98,7 @@ mod tests {
             "::1",
             "a%2eb",
         ] {
-            assert!(PublicHost::parse(text, 80).is_none(), "{text:?} must be refused");
+            assert!(PublicHost::parse(text).is_none(), "{text:?} must be refused");
         }
     }
 }

@@ -113,16 +113,9 @@ impl Refusal {
 
 /// Reads a request.
 ///
-/// `default_port` is the port of a `Host` that names none: that of the scheme the client used.
-///
 /// # Errors
 /// The first reason to refuse it.
-pub fn admit(
-    parts: &Parts,
-    peer: IpAddr,
-    default_port: u16,
-    trusted_proxies: &[IpNet],
-) -> Result<Admitted, Refusal> {
+pub fn admit(parts: &Parts, peer: IpAddr, trusted_proxies: &[IpNet]) -> Result<Admitted, Refusal> {
     let body = framing(parts)?;
     headers::refuse_framing_aliases(&parts.headers)?;
     if !METHODS.contains(&parts.method.as_str()) {
@@ -136,7 +129,7 @@ pub fn admit(
     {
         return Err(Refusal::Expectation);
     }
-    let host = host(parts, default_port)?;
+    let host = host(parts)?;
     if parts.uri.path().len() > LONGEST_PATH
         || parts.uri.query().is_some_and(|query| query.len() > LONGEST_QUERY)
     {
@@ -182,18 +175,18 @@ fn framing(parts: &Parts) -> Result<Framing, Refusal> {
     }
 }
 
-fn host(parts: &Parts, default_port: u16) -> Result<PublicHost, Refusal> {
+fn host(parts: &Parts) -> Result<PublicHost, Refusal> {
     let mut lines = parts.headers.get_all(HOST).iter();
     let line = match (lines.next(), lines.next()) {
         (Some(line), None) => line.to_str().ok().ok_or(Refusal::Host)?,
         _ => return Err(Refusal::Host),
     };
-    let host = PublicHost::parse(line, default_port).ok_or(Refusal::Host)?;
+    let host = PublicHost::parse(line).ok_or(Refusal::Host)?;
     // An absolute target must say the same; RFC 9112 would let it win over Host, which is how caches get poisoned.
     if let Some(authority) = parts.uri.authority() {
         let scheme = parts.uri.scheme_str().unwrap_or_default();
         let same = matches!(scheme, "http" | "https")
-            && PublicHost::parse(authority.as_str(), default_port).as_ref() == Some(&host);
+            && PublicHost::parse(authority.as_str()).as_ref() == Some(&host);
         if !same {
             return Err(Refusal::Host);
         }
@@ -209,7 +202,7 @@ mod tests {
 
     fn outcome(request: http::request::Builder) -> Result<Admitted, Refusal> {
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        admit(&parts, "192.0.2.1".parse().unwrap(), 80, &[])
+        admit(&parts, "192.0.2.1".parse().unwrap(), &[])
     }
 
     fn get(target: &str) -> http::request::Builder {

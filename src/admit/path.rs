@@ -168,12 +168,9 @@ fn check_segment(segment: &[u8]) -> Result<(), PathError> {
 }
 
 fn has_overlong(segment: &[u8]) -> bool {
-    segment.windows(2).any(|pair| match pair {
-        [0xC0 | 0xC1, 0x80..=0xBF] => true,
-        [0xE0, 0x80..=0x9F] => true,
-        [0xF0, 0x80..=0x8F] => true,
-        _ => false,
-    })
+    segment
+        .windows(2)
+        .any(|pair| matches!(pair, [0xC0 | 0xC1, 0x80..=0xBF] | [0xE0, 0x80..=0x9F] | [0xF0, 0x80..=0x8F]))
 }
 
 fn is_double_encoded(segment: &[u8]) -> bool {

@@ -36,14 +36,18 @@ pub struct Dialogue {
 #[error("{0}")]
 pub struct DialogueError(String);
 
+/// The dialogues that come with the gate.
+const BUILT_IN: &[(&str, &str)] = &[("plone", include_str!("dialogues/plone.toml"))];
+
 impl Dialogue {
-    /// A dialogue that comes with the gate: `plone`.
+    /// The names of the dialogues that come with the gate.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+
+    /// A dialogue that comes with the gate, by its name.
     pub fn built_in(name: &str) -> Option<Result<Self, DialogueError>> {
-        let text = match name {
-            "plone" => include_str!("dialogues/plone.toml"),
-            _ => return None,
-        };
-        Some(Self::from_toml(text))
+        BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, text)| Self::from_toml(text))
     }
 
     /// Reads a dialogue from the text of a file.

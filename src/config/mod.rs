@@ -1,3 +1,228 @@
 //! `proxy.toml`, read once into values that need no further checking.
+//!
+//! Each module owns the type of its own section; this one composes them, checks what concerns several of
+//! them, and says of every mistake where it is, what is wrong and what would be right.
 
+mod finding;
+mod later;
+mod site;
+pub mod url;
 pub mod values;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+pub use self::finding::{Finding, Severity};
+pub use self::site::{SignIn, Site, VirtualHosting};
+use self::url::Scheme;
+use self::values::SecretSource;
+use crate::secret::Secret;
+use crate::{limits, listen, observe, pages, session, store};
+
+/// Everything `proxy.toml` says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the gate listens.
+    #[serde(default)]
+    pub server: listen::Settings,
+    /// Where sessions are kept.
+    #[serde(default)]
+    pub store: store::Settings,
+    /// How long they last.
+    #[serde(default)]
+    pub session: session::Settings,
+    /// How often what may be tried.
+    #[serde(default)]
+    pub limits: limits::Settings,
+    /// How the gate's own pages look.
+    #[serde(default)]
+    pub pages: pages::Settings,
+    /// What is logged.
+    #[serde(default)]
+    pub log: observe::Settings,
+    /// The sites.
+    #[serde(default, rename = "site")]
+    pub sites: Vec<Spanned<Site>>,
+    /// The folder of the file: relative paths in it begin there.
+    #[serde(skip)]
+    pub folder: PathBuf,
+}
+
+impl Config {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// Everything found that keeps the gate from starting. Warnings alone are no error; they come with the configuration.
+    pub fn read(file: &Path) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            vec![Finding::error(file, "", 0, format!("cannot be read: {error}; name another file with --config, or see that this one is there and may be read"))]
+        })?;
+        let folder = file.parent().map(Path::to_owned).unwrap_or_default();
+        Self::parse(file, &text, folder)
+    }
+
+    /// Checks `text` as if it stood in `file`.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(file: &Path, text: &str, folder: PathBuf) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
+        let mut config: Self = toml::from_str(text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            vec![Finding::error(file, text, offset, later::explain(error.message()))]
+        })?;
+        if let Some(templates) = &mut config.pages.templates {
+            *templates = folder.join(&templates);
+        }
+        config.folder = folder;
+        let (errors, warnings) =
+            config.findings(file, text).into_iter().partition::<Vec<_>, _>(Finding::is_error);
+        if errors.is_empty() { Ok((config, warnings)) } else { Err(errors) }
+    }
+
+    /// What no section can see by itself.
+    fn findings(&self, file: &Path, text: &str) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut error =
+            |offset: usize, message: String| findings.push(Finding::error(file, text, offset, message));
+        if self.sites.is_empty() {
+            error(
+                text.len(),
+                "there is no site; add a [[site]] with name, public_url and backend_url".to_owned(),
+            );
+        }
+        if self.server.listen.is_empty() {
+            error(
+                text.find("listen").unwrap_or(0),
+                "`listen` is empty; name at least one address, such as \"127.0.0.1:8080\"".to_owned(),
+            );
+        }
+        for (index, site) in self.sites.iter().enumerate() {
+            let others = self.sites.iter().take(index);
+            let site = site.as_ref();
+            let (name, public, backend) = (&site.name, &site.public_url, &site.backend_url);
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            if name.as_ref().is_empty() || !name.as_ref().bytes().all(plain) {
+                error(
+                    name.span().start,
+                    format!("`{}` is no name for a site; write letters, digits, `-` and `_`", name.as_ref()),
+                );
+            }
+            for other in others.map(Spanned::as_ref) {
+                if other.name.as_ref() == name.as_ref() {
+                    error(
+                        name.span().start,
+                        format!(
+                            "there is another site named `{}`; give each a name of its own",
+                            name.as_ref()
+                        ),
+                    );
+                }
+                let (one, two) = (public.as_ref(), other.public_url.as_ref());
+                if one.is_at(two.host()) && one.path() == two.path() {
+                    error(
+                        public.span().start,
+                        format!(
+                            "site `{}` has the same public_url; give each an address of its own",
+                            other.name.as_ref()
+                        ),
+                    );
+                }
+            }
+            if backend.as_ref().scheme() == Scheme::Https {
+                error(
+                    backend.span().start,
+                    "TLS to the backend is not supported by this version; write an http:// address"
+                        .to_owned(),
+                );
+            }
+            if public.as_ref().is_at(backend.as_ref().host()) {
+                error(backend.span().start, "backend_url is the public address: the gate would call itself; write where the CMS itself listens".to_owned());
+            }
+            if crate::cms::Dialogue::built_in(site.cms.as_ref()).is_none() {
+                let known: Vec<&str> = crate::cms::Dialogue::names().collect();
+                error(
+                    site.cms.span().start,
+                    format!(
+                        "there is no dialogue `{}`; {}",
+                        site.cms.as_ref(),
+                        finding::nearest(site.cms.as_ref(), &known)
+                    ),
+                );
+            }
+            self.reset_findings(site, &mut error);
+        }
+        for network in &self.server.trusted_proxies {
+            if network.prefix_len() == 0 {
+                let offset = text.find("trusted_proxies").unwrap_or(0);
+                findings.push(Finding::warning(
+                    file,
+                    text,
+                    offset,
+                    format!(
+                        "`{network}` lets everyone say who they are; name the networks of your own proxies"
+                    ),
+                ));
+            }
+        }
+        findings
+    }
+
+    fn reset_findings(&self, site: &Site, error: &mut impl FnMut(usize, String)) {
+        let Some(trusted) = &site.password_reset.trusted_requests else { return };
+        let offset = site.name.span().start;
+        if trusted.user_agent.is_none() && !trusted.header {
+            error(offset, "trusted_requests names neither user_agent nor header = true: anyone in its networks would pass; name at least one".to_owned());
+        }
+        if trusted.header && site.password_reset.header.is_none() {
+            error(offset, "trusted_requests asks for a header, but password_reset has none; write header = { name = \"…\", value = … }".to_owned());
+        }
+        if trusted.networks.is_empty() || trusted.paths.is_empty() {
+            error(
+                offset,
+                "trusted_requests with no networks or no paths trusts nobody; name both, or leave it out"
+                    .to_owned(),
+            );
+        }
+        if let Some(path) =
+            trusted.paths.iter().find(|path| path.is_empty() || path.contains(['/', '*', '%', '?']))
+        {
+            error(
+                offset,
+                format!(
+                    "`{path}` in trusted_requests.paths is no single path segment; write it like \"mail_password\""
+                ),
+            );
+        }
+    }
+
+    /// The secret itself.
+    ///
+    /// # Errors
+    /// One sentence that names the file or variable, when it cannot be had.
+    pub fn secret(&self, source: &SecretSource) -> Result<Secret, String> {
+        let text = match source {
+            SecretSource::Text(text) => text.clone(),
+            SecretSource::Env(source) => std::env::var(&source.env)
+                .map_err(|_| format!("the environment variable {} is not set", source.env))?,
+            SecretSource::File(source) => {
+                let file = self.folder.join(&source.file);
+                let text = std::fs::read_to_string(&file)
+                    .map_err(|error| format!("the secret {} cannot be read: {error}", file.display()))?;
+                text.trim_end_matches(['\r', '\n']).to_owned()
+            }
+        };
+        if text.is_empty() { Err("a secret is empty".to_owned()) } else { Ok(Secret::new(text)) }
+    }
+
+    /// Tries what the file points to, without making or changing anything: secrets, templates.
+    pub fn try_files(&self, file: &Path) -> Vec<Finding> {
+        let headers = self.sites.iter().filter_map(|site| site.as_ref().password_reset.header.as_ref());
+        let mut sentences: Vec<String> =
+            headers.filter_map(|header| self.secret(&header.value).err()).collect();
+        sentences.extend(pages::Pages::load(&self.pages).err().map(|error| error.to_string()));
+        sentences.into_iter().map(|sentence| Finding::error(file, "", 0, sentence)).collect()
+    }
+}

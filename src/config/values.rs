@@ -184,15 +184,18 @@ impl fmt::Debug for SecretSource {
     }
 }
 
+/// Reads a value that stands as a text in `proxy.toml` by its `FromStr`.
 macro_rules! deserialize_from_str {
     ($($name:ty),+) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        impl<'de> ::serde::Deserialize<'de> for $name {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <String as ::serde::Deserialize>::deserialize(deserializer)?.parse().map_err(::serde::de::Error::custom)
             }
         }
     )+};
 }
+pub(crate) use deserialize_from_str;
+
 deserialize_from_str!(Span, Size, Rate);
 
 fn split_number(text: &str) -> Option<(u64, &str)> {

@@ -99,6 +99,21 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Its name in the log.
+    pub const fn verdict(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "backend_unreachable",
+            Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => "backend_timeout",
+            Self::BrokenOff(_) => "backend_broke_off",
+            Self::Malformed(_) => "backend_malformed",
+            Self::BodyTooLarge => "body_too_large",
+            Self::ClientBody => "client_broke_off",
+            Self::BodyRefused(_) => "body_refused",
+            Self::Spool(_) => "spool_failed",
+            Self::Request(_) => "not_forwardable",
+        }
+    }
+
     /// The status that answers it.
     pub const fn status(&self) -> StatusCode {
         match self {

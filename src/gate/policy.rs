@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
-/// What a path asks of a visitor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// What a path asks of a visitor; the later, the stricter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// Anyone may pass.
@@ -78,7 +78,9 @@ impl<'de> Deserialize<'de> for Pattern {
             return Err(de::Error::custom(format!("a path pattern begins with a slash: write \"/{text}\"")));
         }
         if text.contains('%') || text.contains('?') {
-            return Err(de::Error::custom("a path pattern is compared with the decoded path, without query: write it without `%` and `?`"));
+            return Err(de::Error::custom(
+                "a path pattern is compared with the decoded path, without query: write it without `%` and `?`",
+            ));
         }
         Ok(Self(text))
     }
@@ -88,12 +90,16 @@ impl<'de> Deserialize<'de> for Pattern {
 fn fits(pattern: &[u8], path: &[u8]) -> bool {
     match pattern {
         [] => path.is_empty(),
-        [b'*', b'*', rest @ ..] => (0..=path.len()).any(|start| path.get(start..).is_some_and(|path| fits(rest, path))),
+        [b'*', b'*', rest @ ..] => {
+            (0..=path.len()).any(|start| path.get(start..).is_some_and(|path| fits(rest, path)))
+        }
         [b'*', rest @ ..] => {
             let segment = path.iter().position(|byte| *byte == b'/').unwrap_or(path.len());
             (0..=segment).any(|start| path.get(start..).is_some_and(|path| fits(rest, path)))
         }
-        [first, rest @ ..] => path.split_first().is_some_and(|(byte, path)| byte == first && fits(rest, path)),
+        [first, rest @ ..] => {
+            path.split_first().is_some_and(|(byte, path)| byte == first && fits(rest, path))
+        }
     }
 }
 
@@ -122,7 +128,11 @@ mod tests {
             ("/*.css", "/a.css", true),
             ("/*.css", "/a.css/secret", false),
         ] {
-            assert_eq!(Pattern(pattern.to_owned()).matches(path.as_bytes()), expected, "{pattern} and {path}");
+            assert_eq!(
+                Pattern(pattern.to_owned()).matches(path.as_bytes()),
+                expected,
+                "{pattern} and {path}"
+            );
         }
     }
 

@@ -81,6 +81,8 @@ pub struct Around<'a> {
     pub site_name: Option<&'a str>,
     /// The public path of the gate's own pages, such as `/_gate`.
     pub prefix: &'a str,
+    /// The public path of the site's front page, such as `/`.
+    pub home: &'a str,
     /// The language, from [`Pages::language`].
     pub language: &'a Language,
     /// The id of the request that the log shows too.
@@ -220,6 +222,8 @@ impl Pages {
             sign_out => own("logout"),
             forgot_password => around.forgot_password.then(|| href::own(around.prefix, "forgot-password", next)),
             reset_password => own("reset-password"),
+            account => own("account"),
+            home => around.home,
         };
         let head_title = self.head_title(catalogue, &sheet, around)?;
         let alert = sheet.alert.map(
@@ -301,6 +305,7 @@ impl Pages {
                 let around = Around {
                     site_name: Some("Sample"),
                     prefix: "/_gate",
+                    home: "/",
                     language: catalogue.language(),
                     request_id: "sample",
                     here: Some("/_gate/login"),

@@ -203,6 +203,10 @@ pub enum ErrorKind {
     RequestTimeout,
     /// 413: the body is larger than allowed.
     ContentTooLarge,
+    /// 415: a form in a format that the gate does not read.
+    UnsupportedMediaType,
+    /// 417: an expectation other than `100-continue`.
+    ExpectationFailed,
     /// 414: the target is longer than allowed.
     UriTooLong,
     /// 421: no site of that name here.
@@ -261,6 +265,10 @@ impl ErrorKind {
             Self::MethodNotAllowed => fact!(METHOD_NOT_ALLOWED, "method_not_allowed", "method"),
             Self::RequestTimeout => fact!(REQUEST_TIMEOUT, "request_timeout", "timeout"),
             Self::ContentTooLarge => fact!(PAYLOAD_TOO_LARGE, "content_too_large", "content-too-large"),
+            Self::UnsupportedMediaType => {
+                fact!(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "not-implemented")
+            }
+            Self::ExpectationFailed => fact!(EXPECTATION_FAILED, "expectation_failed", "not-implemented"),
             Self::UriTooLong => fact!(URI_TOO_LONG, "uri_too_long", "uri-too-long"),
             Self::Misdirected => fact!(MISDIRECTED_REQUEST, "misdirected_request", "misdirected"),
             Self::TooManyRequests { .. } => fact!(TOO_MANY_REQUESTS, "limited", "too-many"),
@@ -342,6 +350,8 @@ pub(super) fn specimens<'a>(text: &'a str, sessions: &'a [SessionLine<'a>]) -> V
         error(ErrorKind::HeadersTooLarge),
         error(ErrorKind::Internal),
         error(ErrorKind::NotImplemented),
+        error(ErrorKind::UnsupportedMediaType),
+        error(ErrorKind::ExpectationFailed),
         Page::Error { kind: ErrorKind::BadGateway, retry: Some(text) },
         error(ErrorKind::Unavailable { retry_after }),
         Page::Error { kind: ErrorKind::GatewayTimeout, retry: Some(text) },

@@ -18,6 +18,7 @@ fn around(language: &Language) -> Around<'_> {
     Around {
         site_name: Some("Intranet"),
         prefix: "/_gate",
+        home: "/",
         language,
         request_id: "req-1",
         here: Some("/_gate/login?next=/a%3Fb"),

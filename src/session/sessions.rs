@@ -284,6 +284,11 @@ impl Sessions {
         }
     }
 
+    /// Whether `session` has neither run out nor been ended: for what outlives the request it began with.
+    pub fn lives(&self, session: &Session) -> bool {
+        self.live.get(&session.key).is_some() && self.is_live(session)
+    }
+
     fn is_live(&self, session: &Session) -> bool {
         session.is_live(self.clock.now(), self.settings.idle_limit(session.remembered))
     }

@@ -2,4 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file is a program of its own and uses its own part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+pub mod browser;
+pub mod gate;
+pub mod journey;
 pub mod standin;

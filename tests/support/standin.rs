@@ -47,6 +47,8 @@ pub struct StandIn {
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub struct Recorded {
+    /// Where it came from.
+    pub peer: SocketAddr,
     pub method: Method,
     /// The target as it stood in the request line.
     pub target: String,
@@ -245,7 +247,7 @@ fn full(body: impl Into<Bytes>) -> Body {
 
 async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    while let Ok((mut stream, _)) = listener.accept().await {
+    while let Ok((mut stream, peer)) = listener.accept().await {
         let shared = Arc::clone(&shared);
         if shared.faults.lock().unwrap().iter().any(|(_, fault)| *fault == Fault::Garbage) {
             tokio::spawn(async move {
@@ -255,7 +257,8 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
             continue;
         }
         tokio::spawn(async move {
-            let service = hyper::service::service_fn(move |request| handle(request, Arc::clone(&shared)));
+            let service =
+                hyper::service::service_fn(move |request| handle(peer, request, Arc::clone(&shared)));
             let connection =
                 hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             let _ = connection.with_upgrades().await;
@@ -263,11 +266,15 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn handle(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Body>, std::io::Error> {
+async fn handle(
+    peer: SocketAddr,
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<Body>, std::io::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes().to_vec();
     let recorded =
-        Recorded { method: head.method, target: head.uri.to_string(), headers: head.headers, body };
+        Recorded { peer, method: head.method, target: head.uri.to_string(), headers: head.headers, body };
     shared.requests.lock().unwrap().push(recorded.clone());
     let target = recorded.target.clone();
     let fault = shared.faults.lock().unwrap().iter().find(|(part, _)| target.contains(part)).map(|(_, f)| *f);

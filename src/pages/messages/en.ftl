@@ -92,6 +92,7 @@ account-title = Your account
 account-signed-in-as = Signed in as
 account-sessions = Where you are signed in
 account-this-browser = this browser
+account-end-others = Sign out everywhere else
 account-session-times = Signed in { $age } ago, last used { $idle } ago
 back-to-site = Back to the site
 

@@ -92,6 +92,7 @@ account-title = Votre compte
 account-signed-in-as = Connecté en tant que
 account-sessions = Vos sessions ouvertes
 account-this-browser = ce navigateur
+account-end-others = Me déconnecter partout ailleurs
 account-session-times = Ouverte il y a { $age }, dernière activité il y a { $idle }
 back-to-site = Retour au site
 

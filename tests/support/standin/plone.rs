@@ -144,7 +144,7 @@ impl Plone {
             }
             "secretpage" if ask.identity.is_none() => self.challenge(&ask),
             "file.txt" => text(200, "A file."),
-            "" | "news" | "secretpage" | "Plone" => {
+            "" | "news" | "docs" | "secretpage" | "Plone" => {
                 let content =
                     format!("<p><a href=\"{0}/news\">News</a> <img src=\"{0}/logo.png\"/></p>", ask.base);
                 self.page(&ask, "listing_view", "Welcome", "", &content)

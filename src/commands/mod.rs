@@ -1,0 +1,50 @@
+//! The command line, one file a command.
+
+mod check;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// An authenticating reverse proxy that stands in front of a legacy CMS.
+#[derive(Debug, Parser)]
+#[command(name = "lychgate", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The configuration
+    #[arg(long, global = true, value_name = "FILE", default_value = "proxy.toml")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves (also without a command). SIGTERM and SIGINT finish the requests in flight and stop
+    Run,
+    /// Reads the configuration and everything it points to, and says what is wrong with it
+    Check {
+        /// How findings are printed
+        #[arg(long, value_enum, default_value = "human")]
+        format: Format,
+    },
+}
+
+/// How a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A line each
+    Human,
+    /// A JSON document
+    Json,
+}
+
+/// Runs the command that the process was started with. Exit codes: 0 done, 1 cannot, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => run::run(&arguments.config),
+        Command::Check { format } => check::check(&arguments.config, format),
+    }
+}

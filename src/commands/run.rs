@@ -1,0 +1,59 @@
+//! `lychgate run`
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::random::SystemRandom;
+use crate::state::Shared;
+use crate::{listen, observe};
+
+pub(super) fn run(file: &Path) -> ExitCode {
+    match start(file) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("lychgate: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(file: &Path) -> Result<(), String> {
+    let (config, warnings) = Config::read(file)
+        .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    observe::start(&config.log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let shared =
+        Arc::new(runtime.block_on(Shared::open(config, Arc::new(SystemClock), Arc::new(SystemRandom)))?);
+    let running = listen::start(&shared)?;
+    for site in &shared.sites {
+        tracing::info!(site = site.name, public = %site.public, "serving");
+    }
+    for address in running.addresses() {
+        tracing::info!(%address, "listening");
+    }
+    runtime.block_on(signalled()).map_err(|error| format!("cannot wait for signals: {error}"))?;
+    tracing::info!("stopping: no new connections; requests in flight may end");
+    running.stop();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn signalled() -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,27 @@
+//! Makes the TOML reader's messages say what to do.
+
+use super::finding::nearest;
+
+/// Keys that are part of the file's shape, but that this version does not act on. They are refused, so that nobody
+/// relies on what does not happen.
+const NOT_YET: &[(&str, &str)] = &[
+    ("tls", "TLS is not built in yet; put a TLS proxy before the gate and name it in trusted_proxies"),
+    ("proxy_protocol", "the PROXY protocol is not supported yet"),
+    ("admin", "the admin listener is not built in yet"),
+    ("mail", "the gate sends no mail of its own yet; the CMS does"),
+    ("hold_posts", "holding a form until its sender has signed in is not built in yet"),
+    ("identity_headers", "identity headers are not built in yet"),
+];
+
+/// The message for an operator: what the reader said, with the nearest known key.
+pub(super) fn explain(message: &str) -> String {
+    let mut words = message.split('`');
+    let (Some("unknown field "), Some(key)) = (words.next(), words.next()) else {
+        return message.trim_end().to_owned();
+    };
+    if let Some((_, reason)) = NOT_YET.iter().find(|(name, _)| *name == key) {
+        return format!("`{key}`: {reason}; remove it");
+    }
+    let known: Vec<&str> = words.skip(1).step_by(2).collect();
+    format!("there is no key `{key}` here; {}", nearest(key, &known))
+}

@@ -1,0 +1,66 @@
+//! `[[site]]` of `proxy.toml`: one public address and what stands behind it.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::url::SiteUrl;
+use crate::{forward, gate, recovery};
+
+/// One site.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// A short name, for logs and commands.
+    pub name: Spanned<String>,
+    /// The only address that internet users ever see.
+    pub public_url: Spanned<SiteUrl>,
+    /// Where the site really is. No client has any influence on it.
+    pub backend_url: Spanned<SiteUrl>,
+    /// The dialogue by which its forms are spoken to.
+    #[serde(default = "plone")]
+    pub cms: Spanned<String>,
+    /// How the backend learns its public address; by Zope's VirtualHostMonster path.
+    #[serde(default)]
+    pub virtual_hosting: VirtualHosting,
+    /// Who vouches for a password; the CMS's own login form.
+    #[serde(default)]
+    pub sign_in: SignIn,
+    /// Further names and addresses of the backend, which must not get out either.
+    #[serde(default)]
+    pub internal_names: Vec<String>,
+    /// Who may reach what.
+    #[serde(default)]
+    pub access: gate::policy::Settings,
+    /// Forgotten passwords.
+    #[serde(default)]
+    pub password_reset: recovery::Settings,
+    /// How patient the gate is with the backend.
+    #[serde(default)]
+    pub forward: forward::Settings,
+}
+
+fn plone() -> Spanned<String> {
+    Spanned::new(0..0, "plone".to_owned())
+}
+
+/// How the backend learns its public address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VirtualHosting {
+    /// By a path that begins with `/VirtualHostBase/…`: Zope, with a VirtualHostMonster.
+    #[default]
+    Zope,
+    /// By the `Host` and `X-Forwarded-*` fields.
+    Forwarded,
+    /// Not at all: its links are rewritten.
+    Rewrite,
+}
+
+/// Who vouches for a password.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignIn {
+    /// The CMS's own login form.
+    #[default]
+    Backend,
+}

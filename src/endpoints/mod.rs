@@ -1,0 +1,76 @@
+//! The gate's own pages at work: what each does with a request. How they look is `pages`' affair.
+//!
+//! Every form is posted with a token of its own and checked for where it comes from before anything in it is read.
+
+mod account;
+mod assets;
+mod forgot_password;
+mod form;
+mod reset_password;
+mod sign_in;
+mod sign_out;
+
+use http::{Method, StatusCode};
+use hyper::body::Incoming;
+
+use crate::gate::{Endpoint, Next};
+use crate::pages::ErrorKind;
+use crate::visit::{Answer, Visit};
+
+pub(crate) use self::reset_password::capture;
+
+/// Answers a request to one of the gate's own pages.
+pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Incoming) -> Answer {
+    let reset = visit.site.reset.enabled;
+    let forms = matches!(
+        endpoint,
+        Endpoint::SignIn
+            | Endpoint::SignOut
+            | Endpoint::ForgotPassword
+            | Endpoint::ResetPassword
+            | Endpoint::Account
+    );
+    match visit.caller.parts.method {
+        Method::GET | Method::HEAD => match endpoint {
+            Endpoint::SignIn => sign_in::show(visit),
+            Endpoint::SignOut => sign_out::show(visit),
+            Endpoint::ForgotPassword if reset => forgot_password::show(visit),
+            Endpoint::ResetPassword if reset => reset_password::show(visit),
+            Endpoint::Account => account::show(visit),
+            Endpoint::Asset(name) => assets::show(visit, name),
+            Endpoint::Health => assets::health(),
+            _ => visit.problem(ErrorKind::NotFound, "own"),
+        },
+        Method::POST if forms => match endpoint {
+            Endpoint::SignIn => sign_in::submit(visit, body).await,
+            Endpoint::SignOut => sign_out::submit(visit, body).await,
+            Endpoint::ForgotPassword if reset => forgot_password::submit(visit, body).await,
+            Endpoint::ResetPassword if reset => reset_password::submit(visit, body).await,
+            Endpoint::Account => account::submit(visit, body).await,
+            _ => visit.problem(ErrorKind::NotFound, "own"),
+        },
+        _ => {
+            let mut answer = visit.problem(ErrorKind::MethodNotAllowed, "own");
+            let allowed = if forms { "GET, HEAD, POST" } else { "GET, HEAD" };
+            answer
+                .response
+                .headers_mut()
+                .insert(http::header::ALLOW, http::HeaderValue::from_static(allowed));
+            answer
+        }
+    }
+}
+
+/// Where to go afterwards: what the browser brought along, if it is a path of the site, and not one of the gate's own pages.
+fn next_of(visit: &Visit<'_>, text: Option<&str>) -> Next {
+    let site = visit.site.public.path();
+    let next = text
+        .and_then(|text| Next::parse(text, site))
+        .filter(|next| !next.as_str().starts_with(&visit.site.prefix));
+    next.unwrap_or_else(|| Next::home(site))
+}
+
+/// Sends the browser on after a form was posted.
+fn go_on(visit: &Visit<'_>, next: &Next, verdict: &'static str) -> Answer {
+    visit.redirect(StatusCode::SEE_OTHER, next.as_str(), verdict)
+}

@@ -1,0 +1,83 @@
+//! `reset-password`: where reset links land.
+//!
+//! The token does not stay in the address, where histories, logs and the next site's `Referer` would have it: the link
+//! leads on to this page, and the token travels in a cookie that only the gate can read, for as long as it takes to fill in
+//! the form. Opening the link asks the CMS nothing, so a mail scanner that follows it spoils nothing.
+
+use http::StatusCode;
+use hyper::body::Incoming;
+
+use super::form::{self, Bad, Form};
+use crate::cms::Verdict;
+use crate::pages::{DeadLink, Page, ResetError};
+use crate::recovery::{self, Redeeming, Ticket};
+use crate::secret::Secret;
+use crate::visit::{Answer, Visit};
+
+const FORM: &str = "reset-password";
+
+/// Takes the token out of a reset link's address and leads on to the form.
+pub(crate) fn capture(visit: &Visit<'_>, token: Option<Secret>, user: Option<String>) -> Answer {
+    let Some(token) = token else {
+        return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link_bad");
+    };
+    let ticket = Ticket { token, user };
+    visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link").with_cookie(ticket.cookie(visit))
+}
+
+pub(super) fn show(visit: &Visit<'_>) -> Answer {
+    match Ticket::of(visit) {
+        Some(ticket) => page(visit, ticket.user.as_deref().unwrap_or_default(), None),
+        None => visit.page(Page::ResetDead { reason: DeadLink::Missing }, "own"),
+    }
+}
+
+fn page(visit: &Visit<'_>, username: &str, error: Option<ResetError<'_>>) -> Answer {
+    let (csrf, cookie) = form::token(visit, FORM);
+    visit.page(Page::ResetPassword { username, csrf: &csrf, error }, "own").with_cookie(cookie)
+}
+
+pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
+    let (form, fresh) = match Form::read(visit, FORM, body).await {
+        Ok(form) => (form, true),
+        Err(Bad::Answer(answer)) => return *answer,
+        Err(Bad::Expired(form)) => (form, false),
+    };
+    let username = form.any(&["username", "userid"]);
+    let Some(ticket) = Ticket::of(visit) else {
+        return visit.page(Page::ResetDead { reason: DeadLink::Missing }, "own");
+    };
+    if !fresh {
+        return page(visit, &username, Some(ResetError::FormExpired));
+    }
+    let (password, again) = (form.secret("password"), form.secret("password_confirm"));
+    if username.trim().is_empty() || password.expose().trim().is_empty() {
+        return page(visit, &username, Some(ResetError::Missing));
+    }
+    if password != again {
+        return page(visit, &username, Some(ResetError::Mismatch));
+    }
+    let dead = |reason| {
+        visit.page(Page::ResetDead { reason }, "reset_failed").with_cookie(Some(Ticket::clear(visit)))
+    };
+    match recovery::redeem(visit, &ticket, &username, &password).await {
+        Redeeming::Limited(retry_after) => page(visit, &username, Some(ResetError::Limited { retry_after })),
+        Redeeming::Done(redeemed) => match redeemed.verdict {
+            Verdict::Ok => {
+                let home = crate::gate::Next::home(visit.site.public.path());
+                visit
+                    .page(Page::ResetDone { next: home.as_str() }, "reset")
+                    .with_cookie(Some(Ticket::clear(visit)))
+            }
+            Verdict::Rejected => page(
+                visit,
+                &username,
+                Some(ResetError::Rejected { reason: redeemed.message.as_deref().unwrap_or_default() }),
+            ),
+            Verdict::FailedToConnect => page(visit, &username, Some(ResetError::Unreachable)),
+            Verdict::Expired => dead(DeadLink::Expired),
+            Verdict::Invalid => dead(DeadLink::Invalid),
+            _ => dead(DeadLink::NotConfirmed),
+        },
+    }
+}

@@ -1,0 +1,108 @@
+//! `login`: the form, and what it comes to.
+
+use hyper::body::Incoming;
+
+use super::form::{self, Bad, Form};
+use super::{go_on, next_of};
+use crate::gate::Next;
+use crate::identity::{self, Vouched};
+use crate::pages::{Page, SignInError};
+use crate::session::NewSession;
+use crate::session::cookie::{self, Name};
+use crate::visit::{Answer, Visit};
+
+const FORM: &str = "sign-in";
+
+pub(super) fn show(visit: &Visit<'_>) -> Answer {
+    let next = next_of(visit, visit.query("next").as_deref());
+    if visit.session.is_some() {
+        return visit.redirect(http::StatusCode::FOUND, next.as_str(), "signed_in_already");
+    }
+    page(visit, &visit.query("username").unwrap_or_default(), &next, None, visit.query("ended").is_some())
+}
+
+fn page(
+    visit: &Visit<'_>,
+    username: &str,
+    next: &Next,
+    error: Option<SignInError>,
+    session_ended: bool,
+) -> Answer {
+    let (csrf, cookie) = form::token(visit, FORM);
+    let remember = visit.shared().config.session.can_remember().then_some(false);
+    let verdict = if error.is_some() { "not_signed_in" } else { "own" };
+    visit
+        .page(
+            Page::SignIn { username, next: next.as_str(), csrf: &csrf, error, remember, session_ended },
+            verdict,
+        )
+        .with_cookie(cookie)
+}
+
+pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
+    let form = match Form::read(visit, FORM, body).await {
+        Ok(form) => form,
+        Err(Bad::Answer(answer)) => return *answer,
+        Err(Bad::Expired(form)) => {
+            let next = next_of(visit, Some(&form.text("next")));
+            return page(visit, &form.text("username"), &next, Some(SignInError::FormExpired), false);
+        }
+    };
+    let next = next_of(visit, Some(&form.text("next")));
+    let username = form.text("username");
+    let wrong = |error| page(visit, &username, &next, Some(error), false);
+    let error = match identity::vouch(visit, &username, &form.secret("password")).await {
+        Vouched::Yes { user, kept } => {
+            let remember = !form.text("remember").is_empty();
+            return begin(visit, &user, &kept, remember, &next).await;
+        }
+        Vouched::Missing => SignInError::Missing,
+        Vouched::No => SignInError::WrongCredentials,
+        Vouched::Unreachable => SignInError::Unreachable,
+        Vouched::Unclear => SignInError::NotConfirmed,
+        Vouched::Limited(retry_after) => SignInError::Limited { retry_after },
+    };
+    wrong(error)
+}
+
+/// Begins a session, with a new id, and ends the one the browser had.
+async fn begin(
+    visit: &Visit<'_>,
+    user: &str,
+    kept: &crate::cms::KeptCookies,
+    remember: bool,
+    next: &Next,
+) -> Answer {
+    let shared = visit.shared();
+    let new = NewSession {
+        site: &visit.site.name,
+        user,
+        remember,
+        client: visit.client.ip(),
+        user_agent: visit
+            .headers()
+            .get(http::header::USER_AGENT)
+            .and_then(|agent| agent.to_str().ok())
+            .unwrap_or_default(),
+        kept: kept.to_bytes().expose().as_bytes().to_vec(),
+    };
+    let created = match &visit.session {
+        Some(old) => shared.sessions.replace(old, new).await,
+        None => shared.sessions.create(new).await,
+    };
+    match created {
+        Ok((id, session)) => {
+            tracing::info!(id = visit.caller.request_id, site = visit.site.name, user, client = %visit.client.ip(), remember, "signed in");
+            go_on(visit, next, "signed_in").with_cookie(Some(cookie::set(
+                Name::Session,
+                visit.site.is_secure(),
+                id.text().expose(),
+                session.max_age(shared.clock.now()),
+            )))
+        }
+        Err(error) => {
+            tracing::error!(id = visit.caller.request_id, %error, "a session cannot be kept");
+            visit.problem(crate::pages::ErrorKind::Internal, "store_failed")
+        }
+    }
+}

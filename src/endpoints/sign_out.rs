@@ -1,0 +1,52 @@
+//! `logout`: asks, then ends the session here and at the CMS.
+
+use hyper::body::Incoming;
+
+use super::form::{self, Bad, Form};
+use super::next_of;
+use crate::cms::{KeptCookies, SignOut};
+use crate::pages::Page;
+use crate::session::cookie::{self, Name};
+use crate::visit::{Answer, Visit};
+
+const FORM: &str = "sign-out";
+
+pub(super) fn show(visit: &Visit<'_>) -> Answer {
+    if visit.session.is_none() {
+        return visit.page(Page::SignedOut, "own");
+    }
+    let next = next_of(visit, visit.query("next").as_deref());
+    let (csrf, cookie) = form::token(visit, FORM);
+    visit.page(Page::SignOut { csrf: &csrf, next: next.as_str() }, "own").with_cookie(cookie)
+}
+
+pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
+    match Form::read(visit, FORM, body).await {
+        Ok(_) => {}
+        Err(Bad::Answer(answer)) => return *answer,
+        Err(Bad::Expired(_)) => return show(visit),
+    }
+    if let Some(session) = &visit.session {
+        if let Err(error) = visit.shared().sessions.end(session).await {
+            tracing::error!(id = visit.caller.request_id, %error, "a session cannot be ended in the store");
+            return visit.problem(crate::pages::ErrorKind::Internal, "store_failed");
+        }
+        tracing::info!(id = visit.caller.request_id, site = visit.site.name, user = session.user(), client = %visit.client.ip(), "signed out");
+        if let Some(kept) = KeptCookies::from_bytes(&session.kept()) {
+            match visit.site.cms.sign_out(&kept, &visit.asker()).await {
+                SignOut::Ok => {}
+                SignOut::Unknown { evidence } | SignOut::Unreachable { evidence } => {
+                    tracing::warn!(
+                        id = visit.caller.request_id,
+                        site = visit.site.name,
+                        evidence,
+                        "the CMS did not confirm the sign-out; its cookie is gone from here all the same"
+                    );
+                }
+            }
+        }
+    }
+    visit
+        .page(Page::SignedOut, "signed_out")
+        .with_cookie(Some(cookie::clear(Name::Session, visit.site.is_secure())))
+}

@@ -1,0 +1,269 @@
+//! Routes and policy: what is done with a request that was admitted.
+//!
+//! [`Worker::handle`] is the way of a request, top to bottom. What the gate decides is a value, [`Decision`], computed by
+//! [`decide`] from nothing but its [`Question`]; acting on it is either one of the gate's own pages (`endpoints`) or a
+//! forwarded request (`relay`).
+
+mod audience;
+mod decide;
+mod inspect;
+mod next;
+pub mod policy;
+mod relay;
+mod site;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{CONNECTION, HeaderName};
+use http::{HeaderValue, Method, Request, Response};
+use hyper::body::Incoming;
+
+pub use self::audience::Audience;
+pub use self::decide::{Decision, Endpoint, Pass, Question, Reason, decide, fields};
+pub use self::next::Next;
+use self::policy::Access;
+pub use self::site::Site;
+use crate::admit::{self, Admitted, Refusal};
+use crate::cms::TakenOver;
+use crate::endpoints;
+use crate::forward::Upstream;
+use crate::observe::access;
+use crate::pages::ErrorKind;
+use crate::session::Session;
+use crate::session::cookie::{self, Name};
+use crate::state::Shared;
+use crate::visit::{Answer, Body, Caller, Visit};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// One thread's share of the gate: what all share, and its own connections to the backends.
+pub struct Worker {
+    shared: Arc<Shared>,
+    /// In the order of [`Shared::sites`].
+    upstreams: Vec<Upstream>,
+}
+
+impl Worker {
+    /// A worker without connections.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let upstreams = shared
+            .sites
+            .iter()
+            .map(|site| Upstream::new(site.backend.0.clone(), site.backend.1, site.forward.clone()))
+            .collect();
+        Self { shared, upstreams }
+    }
+
+    /// What all workers share.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// Never: what goes wrong becomes an answer.
+    pub async fn handle(
+        self: Arc<Self>,
+        peer: IpAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, std::convert::Infallible> {
+        let began = Instant::now();
+        let request_id = self.shared.request_id();
+        let (mut parts, body) = request.into_parts();
+        let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let caller = Caller { shared: &self.shared, parts: &parts, request_id: &request_id };
+        let admitted = admit::admit(&parts, peer, &self.shared.config.server.trusted_proxies);
+        let client = admitted.as_ref().map_or(peer, |admitted| admitted.client.ip());
+        let mut entry = Logged { site: "-", user: None, path: access::loggable_path(parts.uri.path()) };
+        let mut answer = match &admitted {
+            Err(refusal) => refuse(&caller, *refusal),
+            Ok(admitted) => match self.site(admitted) {
+                None => caller.problem(None, ErrorKind::Misdirected, None, "misdirected"),
+                Some((site, upstream, path)) => {
+                    let session = self.shared.sessions.find_in(&site.name, site.is_secure(), &parts.headers);
+                    let visit = Visit { caller, site, path, client: admitted.client, session };
+                    entry.site = &site.name;
+                    entry.user = visit.session.as_ref().map(|session| session.user().to_owned());
+                    self.act(&visit, admitted, upstream, body, upgrade, &mut entry).await
+                }
+            },
+        };
+        if let Ok(id) = HeaderValue::from_str(&request_id) {
+            answer.response.headers_mut().insert(X_REQUEST_ID, id);
+        }
+        access::Entry {
+            id: &request_id,
+            site: entry.site,
+            client,
+            method: &parts.method,
+            path: &entry.path,
+            user: entry.user.as_deref(),
+            verdict: answer.verdict,
+            status: answer.response.status(),
+            took: began.elapsed(),
+            backend: answer.backend,
+        }
+        .write();
+        Ok(answer.response)
+    }
+
+    /// The site of a request: the first whose host and path it has; the longest paths come first.
+    fn site<'s>(&'s self, admitted: &'s Admitted) -> Option<(&'s Arc<Site>, &'s Upstream, &'s str)> {
+        let sites = self.shared.sites.iter().zip(&self.upstreams);
+        sites.into_iter().find_map(|(site, upstream)| {
+            Some((site, upstream, site.path_of(&admitted.host, &admitted.path)?))
+        })
+    }
+
+    /// Decides, and does it.
+    async fn act(
+        &self,
+        visit: &Visit<'_>,
+        admitted: &Admitted,
+        upstream: &Upstream,
+        body: Incoming,
+        upgrade: Option<hyper::upgrade::OnUpgrade>,
+        entry: &mut Logged<'_>,
+    ) -> Answer {
+        let question = question(visit);
+        if matches!(question.taken_over, Some(TakenOver::ResetLink { .. })) {
+            entry.path = "[reset link]".into();
+        }
+        match decide(question) {
+            Decision::Own(endpoint) => {
+                if let Some(session) = &visit.session {
+                    self.touch(session, visit.path);
+                }
+                endpoints::answer(visit, endpoint, body).await
+            }
+            Decision::TakenOver(taken_over) => take_over(visit, taken_over),
+            Decision::SignIn => {
+                let had = cookie::values(visit.headers(), Name::Session.on(visit.site.is_secure()))
+                    .next()
+                    .is_some();
+                visit.sign_in_first(had)
+            }
+            Decision::Refuse(Reason::Rule) => visit.problem(ErrorKind::Forbidden, "denied"),
+            Decision::Refuse(Reason::Closed) => visit.problem(ErrorKind::Forbidden, "closed"),
+            Decision::Refuse(Reason::Credentials) => {
+                visit.problem(ErrorKind::Forbidden, "credentials_in_address")
+            }
+            Decision::Forward(pass) => {
+                if let Some(session) = &visit.session {
+                    self.touch(session, visit.path);
+                }
+                relay::relay(visit, admitted.body, pass, upstream, body, upgrade).await
+            }
+        }
+    }
+
+    fn touch(&self, session: &Arc<Session>, path: &str) {
+        if self.shared.config.session.extends(path) {
+            self.shared.sessions.touch(session);
+        }
+    }
+
+    /// Waits for what was left to do beside the answers.
+    pub async fn finish(&self) {
+        self.shared.background.finish().await;
+    }
+}
+
+/// What the access line says besides the answer.
+struct Logged<'a> {
+    site: &'a str,
+    user: Option<String>,
+    path: std::borrow::Cow<'a, str>,
+}
+
+fn refuse(caller: &Caller<'_>, refusal: Refusal) -> Answer {
+    tracing::debug!(id = caller.request_id, reason = %refusal, "not admitted");
+    let kind = match refusal {
+        Refusal::TargetTooLong => ErrorKind::UriTooLong,
+        Refusal::Method => ErrorKind::NotImplemented,
+        Refusal::Expectation => ErrorKind::ExpectationFailed,
+        Refusal::Framing(_) | Refusal::Host | Refusal::Path(_) => ErrorKind::BadRequest,
+    };
+    let mut answer = caller.problem(None, kind, None, "not_admitted");
+    // Where a message ends may be in doubt; nothing more is read from this connection.
+    if !matches!(refusal, Refusal::Path(_)) {
+        answer.response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// Puts the question that [`decide`] answers.
+fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
+    let (site, path) = (visit.site, visit.path);
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+    let text = String::from_utf8_lossy(&decoded);
+    let own = path
+        .strip_prefix(visit.shared().config.server.prefix.as_str())
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let dialogue = site.cms.dialogue();
+    let query = visit.caller.parts.uri.query();
+    let mut taken_over = dialogue.paths().taken_over(text.split('/'), query);
+    let mut access = site.access.access(&decoded, visit.client.ip());
+    let mut credentials = false;
+    for (name, value) in query.into_iter().flat_map(|query| fields(query.as_bytes())) {
+        let (name, value) = (String::from_utf8_lossy(&name), String::from_utf8_lossy(&value));
+        taken_over = taken_over.or_else(|| dialogue.redispatch(&name, &value));
+        if let Some(target) = dialogue.redispatched(&name, &value) {
+            access = access.max(redispatched_access(site, &decoded, target, visit.client.ip()));
+        }
+        credentials |= dialogue.is_credential_field(&name);
+    }
+    Question {
+        own,
+        taken_over,
+        credentials,
+        trusted: site.trusts(visit.headers(), visit.client.ip(), path),
+        access,
+        signed_in: visit.session.is_some(),
+        backend_reset_form: site.reset.form == crate::recovery::Form::Backend,
+    }
+}
+
+/// What the page asks for that a form field makes the CMS answer with, instead of the one at `path`.
+fn redispatched_access(site: &Site, path: &[u8], target: &str, client: IpAddr) -> Access {
+    let folder = path.strip_suffix(b"/").unwrap_or(path);
+    site.access.access(&[folder, b"/", target.as_bytes()].concat(), client)
+}
+
+/// Leads from a page of the CMS to the gate's own in its place.
+fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
+    if visit.audience() == Audience::Script {
+        return visit.problem(ErrorKind::Forbidden, "taken_over");
+    }
+    let see = if matches!(visit.caller.parts.method, Method::GET | Method::HEAD) {
+        http::StatusCode::FOUND
+    } else {
+        http::StatusCode::SEE_OTHER
+    };
+    match taken_over {
+        TakenOver::SignIn => {
+            let came_from = visit.query("came_from").or_else(|| visit.query("next")).unwrap_or_default();
+            // The CMS writes the whole public address; the path behind it is what counts.
+            let path = came_from.strip_prefix(&visit.site.origin).unwrap_or(&came_from);
+            let next = Next::parse(path, visit.site.public.path())
+                .unwrap_or_else(|| Next::home(visit.site.public.path()));
+            visit.to_own(see, "login", &format!("next={}", next.encoded()), "taken_over")
+        }
+        TakenOver::SignOut => visit.to_own(see, "logout", "", "taken_over"),
+        TakenOver::RequestReset if visit.site.reset.enabled => {
+            let user = visit.query("userid").unwrap_or_default();
+            let user = percent_encoding::utf8_percent_encode(&user, percent_encoding::NON_ALPHANUMERIC);
+            visit.to_own(see, "forgot-password", &format!("username={user}"), "taken_over")
+        }
+        TakenOver::ResetLink { token, user } if visit.site.reset.enabled => {
+            endpoints::capture(visit, token, user)
+        }
+        TakenOver::RequestReset | TakenOver::ResetLink { .. } => {
+            visit.problem(ErrorKind::NotFound, "taken_over")
+        }
+        TakenOver::Closed => visit.problem(ErrorKind::Forbidden, "closed"),
+    }
+}

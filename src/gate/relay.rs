@@ -1,0 +1,347 @@
+//! A request on its way to the backend, and the response on its way out: identity in, everything internal off.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, HeaderName, LOCATION, ORIGIN, RANGE, REFERER, SET_COOKIE,
+    UPGRADE, USER_AGENT, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+use super::decide::Pass;
+use super::inspect::inspection;
+use crate::admit::{Framing, is_hop_by_hop};
+use crate::cms::{Change, KeptCookies, WhoAmI};
+use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Upstream};
+use crate::pages::ErrorKind;
+use crate::rewrite::{self, Plan, RewriteBody};
+use crate::session::Session;
+use crate::session::cookie::{self, Name};
+use crate::visit::{Answer, Visit};
+
+/// How often a tunnel asks whether its session still lives.
+const TUNNEL_CHECK: Duration = Duration::from_secs(5);
+
+/// Forwards the request and turns the backend's response into an answer.
+pub(super) async fn relay(
+    visit: &Visit<'_>,
+    framing: Framing,
+    pass: Pass,
+    upstream: &Upstream,
+    body: Incoming,
+    upgrade: Option<OnUpgrade>,
+) -> Answer {
+    let began = Instant::now();
+    let session = visit.session.as_ref().filter(|_| pass == Pass::Visitor);
+    let token = forward::upgrade_token(visit.headers());
+    if token.is_some() && is_foreign(visit) {
+        return visit.problem(ErrorKind::CrossSite, "cross_site");
+    }
+    let body = match request_body(visit, framing, pass, upstream, body).await {
+        Ok(body) => body,
+        Err(fault) => return broken(visit, &fault, began.elapsed()),
+    };
+    let Ok(request_id) = HeaderValue::from_str(visit.caller.request_id) else {
+        return visit.problem(ErrorKind::Internal, "internal");
+    };
+    let overrides = overrides(visit, pass, session);
+    let outgoing = Outgoing {
+        parts: visit.caller.parts,
+        destination: &visit.site.destination,
+        path: visit.path,
+        client: visit.client,
+        request_id: &request_id,
+        overrides: &overrides,
+        upgrade: token.filter(|_| upgrade.is_some()),
+    };
+    let mut exchanged = upstream.exchange(&outgoing, body).await;
+    if exchanged.as_ref().is_ok_and(|response| is_part_of_text(visit, response)) {
+        // A part of a text cannot be rewritten: where it begins and ends is counted in the backend's own bytes.
+        let whole = [overrides.as_slice(), &[(RANGE, None)]].concat();
+        exchanged = upstream.exchange(&Outgoing { overrides: &whole, ..outgoing }, RequestBody::Empty).await;
+    }
+    let took = began.elapsed();
+    let mut response = match exchanged {
+        Ok(response) => response,
+        Err(fault) => return broken(visit, &fault, took),
+    };
+    if let Some(answer) = challenged(visit, session, &response).await {
+        return Answer { backend: Some(took), ..answer };
+    }
+    take_cookies(visit, session, response.headers_mut()).await;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return switch(visit, response, upgrade, took);
+    }
+    Answer { backend: Some(took), ..finish(visit, response) }
+}
+
+fn is_part_of_text(visit: &Visit<'_>, response: &Response<ResponseBody>) -> bool {
+    response.status() == StatusCode::PARTIAL_CONTENT
+        && visit.caller.parts.method == Method::GET
+        && rewrite::plan(&visit.site.origins, visit.path, response.headers()) != Plan::Pass
+}
+
+/// A WebSocket opened by a page of another site carries that site's `Origin`.
+fn is_foreign(visit: &Visit<'_>) -> bool {
+    visit.headers().get(ORIGIN).is_some_and(|origin| origin.as_bytes() != visit.site.origin.as_bytes())
+}
+
+async fn request_body(
+    visit: &Visit<'_>,
+    framing: Framing,
+    pass: Pass,
+    upstream: &Upstream,
+    body: Incoming,
+) -> Result<RequestBody, Fault> {
+    let inspect = match pass {
+        Pass::Visitor => inspection(visit),
+        // It is allowed to reach those forms: that is what it is trusted for.
+        Pass::Trusted => None,
+    };
+    match framing {
+        Framing::None => Ok(RequestBody::Empty),
+        Framing::Length(length) if length > upstream.settings().body_limit.as_u64() => {
+            Err(Fault::BodyTooLarge)
+        }
+        Framing::Length(length) => Ok(RequestBody::stream(body, length, inspect)),
+        Framing::Unknown => forward::spool(body, upstream.settings(), inspect).await,
+    }
+}
+
+/// What the client may not say itself: who it is, and that it is trusted.
+fn overrides(
+    visit: &Visit<'_>,
+    pass: Pass,
+    session: Option<&Arc<Session>>,
+) -> Vec<(HeaderName, Option<HeaderValue>)> {
+    let (site, headers) = (visit.site, visit.headers());
+    let mut overrides = Vec::with_capacity(6);
+    overrides.push((COOKIE, cookies(visit, session)));
+    // Several parts come in one body of their own type, in which texts could not be told from the rest.
+    if headers.get(RANGE).is_some_and(|range| range.as_bytes().contains(&b',')) {
+        overrides.push((RANGE, None));
+    }
+    // Bodies are rewritten as they pass, so they come as they are.
+    overrides.push((ACCEPT_ENCODING, Some(HeaderValue::from_static("identity"))));
+    // A backend that knows only its own address checks these against it.
+    if let Some(internal) = headers.get(REFERER).and_then(|referer| site.origins.to_internal(referer)) {
+        overrides.push((REFERER, Some(internal)));
+    }
+    if let Some(internal) = headers.get(ORIGIN).and_then(|origin| site.origins.origin_to_internal(origin)) {
+        overrides.push((ORIGIN, Some(internal)));
+    }
+    if pass == Pass::Visitor {
+        let trusted_agent = headers
+            .get(USER_AGENT)
+            .is_some_and(|agent| agent.as_bytes().eq_ignore_ascii_case(site.reset.user_agent.0.as_bytes()));
+        if trusted_agent {
+            overrides.push((USER_AGENT, None));
+        }
+        if let Some((name, _)) = &site.trust {
+            overrides.push((name.clone(), None));
+        }
+    }
+    overrides
+}
+
+/// The visitor's cookies, less the gate's own and what only looks like the CMS's sign-in, and with the CMS's sign-in that the
+/// session keeps.
+fn cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>) -> Option<HeaderValue> {
+    let rules = visit.site.cms.dialogue().credentials();
+    let is_credential =
+        |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| rules.is_credential_cookie(name));
+    let theirs = cookie::strip(visit.headers(), is_credential);
+    let kept = session
+        .and_then(|session| KeptCookies::from_bytes(&session.kept()))
+        .and_then(|kept| kept.to_cookie_header());
+    match (theirs, kept) {
+        (Some(theirs), Some(kept)) => {
+            let mut both =
+                HeaderValue::from_bytes(&[theirs.as_bytes(), b"; ", kept.as_bytes()].concat()).ok();
+            both.iter_mut().for_each(|both| both.set_sensitive(true));
+            both
+        }
+        (theirs, kept) => theirs.or(kept),
+    }
+}
+
+/// What the backend answers to somebody it does not know. Where we hold a session, it is asked whether it still knows it: it
+/// says the same to who is not allowed.
+async fn challenged(
+    visit: &Visit<'_>,
+    session: Option<&Arc<Session>>,
+    response: &Response<ResponseBody>,
+) -> Option<Answer> {
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    let path = location.map(|location| location.split(['?', '#']).next().unwrap_or_default());
+    if !visit.site.cms.dialogue().is_challenge(response.status(), path) {
+        return None;
+    }
+    let Some(session) = session else { return Some(visit.sign_in_first(false)) };
+    let kept = KeptCookies::from_bytes(&session.kept())?;
+    match visit.site.cms.who_am_i(&kept, &visit.asker()).await {
+        WhoAmI::Anonymous => {
+            tracing::info!(
+                id = visit.caller.request_id,
+                site = visit.site.name,
+                user = session.user(),
+                "the CMS's own session is over"
+            );
+            if let Err(error) = visit.shared().sessions.end(session).await {
+                tracing::error!(id = visit.caller.request_id, %error, "a session cannot be ended in the store");
+            }
+            Some(
+                visit
+                    .sign_in_first(true)
+                    .with_cookie(Some(cookie::clear(Name::Session, visit.site.is_secure()))),
+            )
+        }
+        WhoAmI::SignedIn => Some(visit.problem(ErrorKind::Forbidden, "not_allowed_by_cms")),
+        WhoAmI::Unknown { evidence } | WhoAmI::Unreachable { evidence } => {
+            tracing::warn!(
+                id = visit.caller.request_id,
+                site = visit.site.name,
+                evidence,
+                "the CMS does not say whether it knows the session"
+            );
+            Some(visit.problem(ErrorKind::BadGateway, "backend_unclear"))
+        }
+    }
+}
+
+/// Keeps the CMS's own sign-in from the browser.
+async fn take_cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>, headers: &mut HeaderMap) {
+    if !headers.contains_key(SET_COOKIE) {
+        return;
+    }
+    let rules = visit.site.cms.dialogue().credentials();
+    let mut kept = session.and_then(|session| KeptCookies::from_bytes(&session.kept())).unwrap_or_default();
+    let mut changed = false;
+    let cookies: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+    headers.remove(SET_COOKIE);
+    for cookie in cookies {
+        match kept.apply_set_cookie(rules, &cookie) {
+            Change::Updated | Change::Cleared => changed = true,
+            Change::NotOurs => {
+                headers.append(SET_COOKIE, cookie);
+            }
+        }
+    }
+    if let Some(session) = session.filter(|_| changed) {
+        visit.shared().sessions.update_kept(session, kept.to_bytes().expose().as_bytes().to_vec());
+    }
+}
+
+/// Headers and body, internal to public.
+fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
+    let (mut parts, body) = response.into_parts();
+    let connection: Vec<HeaderName> = parts
+        .headers
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
+        .collect();
+    // A connection's own fields, and what it declares as such; but no field by which the message is read.
+    let hops: Vec<HeaderName> = parts
+        .headers
+        .keys()
+        .filter(|name| is_hop_by_hop(name) || connection.contains(name))
+        .cloned()
+        .collect();
+    for name in hops {
+        parts.headers.remove(name);
+    }
+    // Whoever answers a password dialog of the browser would type it for nothing: the gate forwards none.
+    parts.headers.remove(WWW_AUTHENTICATE);
+    if visit.session.is_some() {
+        keep_private(&mut parts.headers);
+    }
+    let origins = &visit.site.origins;
+    let plan = rewrite::plan(origins, visit.path, &parts.headers);
+    rewrite::response_headers(origins, plan, &mut parts.headers);
+    let body = match plan {
+        Plan::Pass => body.boxed_unsync(),
+        Plan::Text(_) | Plan::Html(_) => RewriteBody::new(body, origins, plan).boxed_unsync(),
+    };
+    Answer { response: Response::from_parts(parts, body), verdict: "forwarded", backend: None }
+}
+
+/// What one person was shown, no cache between may keep for the next.
+fn keep_private(headers: &mut HeaderMap) {
+    let lines = headers.get_all(CACHE_CONTROL).iter();
+    let directives: Vec<String> = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(|directive| directive.trim().to_owned())
+        .collect();
+    let shared = |directive: &String| {
+        let name = directive.split('=').next().unwrap_or_default();
+        name.eq_ignore_ascii_case("public")
+            || name.eq_ignore_ascii_case("s-maxage")
+            || name.eq_ignore_ascii_case("private")
+    };
+    let mut kept: Vec<String> =
+        directives.into_iter().filter(|directive| !directive.is_empty() && !shared(directive)).collect();
+    kept.insert(0, "private".to_owned());
+    if let Ok(value) = HeaderValue::from_str(&kept.join(", ")) {
+        headers.insert(CACHE_CONTROL, value);
+    }
+}
+
+/// Joins the two ends of an upgraded connection, for as long as the session lives.
+fn switch(
+    visit: &Visit<'_>,
+    response: Response<ResponseBody>,
+    upgrade: Option<OnUpgrade>,
+    took: Duration,
+) -> Answer {
+    let Some(client) = upgrade else { return visit.problem(ErrorKind::BadGateway, "unsolicited_upgrade") };
+    let mut switched = Response::new(
+        http_body_util::Empty::new().map_err(|never: std::convert::Infallible| match never {}).boxed_unsync(),
+    );
+    *switched.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    for (name, value) in response.headers() {
+        let ours = name.as_str().starts_with("sec-websocket-") || *name == UPGRADE || *name == SET_COOKIE;
+        if ours {
+            switched.headers_mut().append(name, value.clone());
+        }
+    }
+    switched.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
+    let (session, shared) = (visit.session.clone(), Arc::clone(visit.shared()));
+    tokio::spawn(forward::tunnel(client, response, async move {
+        match session {
+            None => std::future::pending().await,
+            Some(session) => {
+                while shared.sessions.lives(&session) {
+                    tokio::time::sleep(TUNNEL_CHECK).await;
+                }
+            }
+        }
+    }));
+    Answer { response: switched, verdict: "tunnel", backend: Some(took) }
+}
+
+/// The page for an exchange that did not come about.
+fn broken(visit: &Visit<'_>, fault: &Fault, took: Duration) -> Answer {
+    let kind = match fault.status() {
+        StatusCode::BAD_GATEWAY => ErrorKind::BadGateway,
+        StatusCode::GATEWAY_TIMEOUT => ErrorKind::GatewayTimeout,
+        StatusCode::PAYLOAD_TOO_LARGE => ErrorKind::ContentTooLarge,
+        StatusCode::REQUEST_TIMEOUT => ErrorKind::RequestTimeout,
+        StatusCode::FORBIDDEN => ErrorKind::Forbidden,
+        StatusCode::BAD_REQUEST => ErrorKind::BadRequest,
+        _ => ErrorKind::Internal,
+    };
+    if fault.status().is_server_error() {
+        let cause = std::error::Error::source(fault).map(ToString::to_string).unwrap_or_default();
+        tracing::error!(id = visit.caller.request_id, site = visit.site.name, %fault, cause, "the exchange with the backend failed");
+    } else {
+        tracing::debug!(id = visit.caller.request_id, site = visit.site.name, %fault, "the request was not forwarded");
+    }
+    Answer { backend: Some(took), ..visit.problem(kind, fault.verdict()) }
+}

@@ -1,0 +1,198 @@
+//! A site as the gate serves it: what `proxy.toml` says of it, made ready.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::policy;
+use crate::admit::{CanonicalPath, PublicHost};
+use crate::cms::{self, Dialogue, Trust};
+use crate::config::url::{Scheme, SiteUrl};
+use crate::config::{self, VirtualHosting};
+use crate::forward::{self, Destination};
+use crate::recovery;
+use crate::rewrite::{Mode, Origins};
+use crate::secret::Secret;
+
+/// One site, shared by all workers.
+pub struct Site {
+    /// Its name in `proxy.toml`.
+    pub name: String,
+    /// Its only public address.
+    pub public: SiteUrl,
+    /// [`SiteUrl::origin`] of the above, as browsers write it in `Origin`.
+    pub origin: String,
+    /// The public path of the gate's own pages, such as `/_gate`.
+    pub prefix: String,
+    /// The public path of the front page, such as `/`.
+    pub home: String,
+    /// Who may reach what.
+    pub access: policy::Settings,
+    /// The conversation with its forms.
+    pub cms: cms::Backend,
+    /// Where forwarded requests go.
+    pub destination: Destination,
+    /// Host and port to connect to.
+    pub backend: (String, u16),
+    /// How patient to be with it.
+    pub forward: forward::Settings,
+    /// Inside and outside.
+    pub origins: Arc<Origins>,
+    /// Forgotten passwords.
+    pub reset: recovery::Settings,
+    /// The header by which the CMS knows a trusted request, if one is configured.
+    pub trust: Option<(HeaderName, Secret)>,
+}
+
+impl Site {
+    /// Makes a site ready.
+    ///
+    /// # Errors
+    /// What is wrong, in a sentence, when a secret cannot be had or the address maps contradict each other.
+    pub fn new(config: &config::Config, site: &config::Site) -> Result<Self, String> {
+        let (public, backend) = (site.public_url.as_ref().clone(), site.backend_url.as_ref());
+        let path_prefix = path_prefix(site.virtual_hosting, &public, backend);
+        let host = match site.virtual_hosting {
+            VirtualHosting::Forwarded => public.authority(),
+            VirtualHosting::Zope | VirtualHosting::Rewrite => backend.authority(),
+        };
+        let field = |text: &str| {
+            HeaderValue::from_str(text).map_err(|_| format!("`{text}` cannot stand in a header"))
+        };
+        let destination = Destination {
+            host: field(&host)?,
+            path_prefix,
+            proto: HeaderValue::from_static(public.scheme().as_str()),
+            public_host: field(&public.authority())?,
+        };
+        let trust = match &site.password_reset.header {
+            Some(header) => Some((header.name.0.clone(), config.secret(&header.value)?)),
+            None => None,
+        };
+        let mode = match site.virtual_hosting {
+            VirtualHosting::Rewrite => Mode::Full,
+            VirtualHosting::Zope | VirtualHosting::Forwarded => Mode::Safety,
+        };
+        let origins =
+            Origins::new(&url(&backend.to_string())?, &url(&public.to_string())?, &site.internal_names, mode)
+                .map_err(|error| error.to_string())?;
+        let settings = cms::BackendSettings {
+            address: url(&format!("{}{}", backend.origin(), destination.path_prefix))?,
+            host: Some(destination.host.clone()),
+            public_url: url(&public.to_string())?,
+            trust: Trust {
+                user_agent: Some(site.password_reset.user_agent.0.clone()),
+                header: trust.clone(),
+            },
+            source_address: site.password_reset.source_address,
+            connect_timeout: site.forward.connect_timeout.as_duration(),
+            timeout: site.forward.response_timeout.as_duration(),
+        };
+        let dialogue = Dialogue::built_in(site.cms.as_ref())
+            .ok_or("there is no such dialogue")?
+            .map_err(|error| error.to_string())?;
+        let cms = cms::Backend::new(Arc::new(dialogue), settings).map_err(|error| error.to_string())?;
+        Ok(Self {
+            name: site.name.as_ref().clone(),
+            origin: public.origin(),
+            home: format!("{}/", public.path()),
+            prefix: format!("{}{}", public.path(), config.server.prefix.as_str()),
+            access: site.access.clone(),
+            cms,
+            destination,
+            backend: (backend.host().name().trim_matches(['[', ']']).to_owned(), backend.port()),
+            forward: site.forward.clone(),
+            origins: Arc::new(origins),
+            reset: site.password_reset.clone(),
+            trust,
+            public,
+        })
+    }
+
+    /// Whether visitors come through TLS.
+    pub fn is_secure(&self) -> bool {
+        self.public.scheme() == Scheme::Https
+    }
+
+    /// The part of `path` below the site, if it is the site's and the host too.
+    pub fn path_of<'p>(&self, host: &PublicHost, path: &'p CanonicalPath) -> Option<&'p str> {
+        self.public.is_at(host).then(|| path.below(self.public.path())).flatten()
+    }
+
+    /// Whether a request has every mark of a trusted one: agent and header, network, and exact path.
+    pub fn trusts(&self, headers: &HeaderMap, client: IpAddr, path: &str) -> bool {
+        let Some(trusted) = self.reset.trusted_requests.as_ref().filter(|_| self.reset.enabled) else {
+            return false;
+        };
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let agent = trusted.user_agent.as_ref().is_none_or(|agent| headers.get(USER_AGENT) == Some(&agent.0));
+        let header = !trusted.header
+            || self.trust.as_ref().is_some_and(|(name, value)| {
+                headers.get(name).is_some_and(|given| value.matches(given.as_bytes()))
+            });
+        agent
+            && header
+            && trusted.networks.iter().any(|network| network.contains(&client))
+            && trusted.paths.iter().any(|trusted| trusted == path)
+    }
+}
+
+fn url(text: &str) -> Result<url::Url, String> {
+    text.parse().map_err(|error| format!("`{text}` is no address: {error}"))
+}
+
+/// What stands before every path at the backend. The port is always named: without it Zope adds its own.
+fn path_prefix(hosting: VirtualHosting, public: &SiteUrl, backend: &SiteUrl) -> String {
+    if hosting != VirtualHosting::Zope {
+        return backend.path().to_owned();
+    }
+    let (scheme, name, port) = (public.scheme().as_str(), public.host().name(), public.port());
+    let below: String = public
+        .path()
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .map(|segment| format!("/_vh_{segment}"))
+        .collect();
+    format!("/VirtualHostBase/{scheme}/{name}:{port}{}/VirtualHostRoot{below}", backend.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zope_is_told_its_public_address_with_the_port() {
+        for (public, backend, prefix) in [
+            (
+                "https://www.example.org",
+                "http://127.0.0.1:8080/Plone",
+                "/VirtualHostBase/https/www.example.org:443/Plone/VirtualHostRoot",
+            ),
+            (
+                "http://localhost:8080",
+                "http://127.0.0.1:8088",
+                "/VirtualHostBase/http/localhost:8080/VirtualHostRoot",
+            ),
+            (
+                "https://www.example.org/a/b",
+                "http://h/Plone",
+                "/VirtualHostBase/https/www.example.org:443/Plone/VirtualHostRoot/_vh_a/_vh_b",
+            ),
+        ] {
+            assert_eq!(
+                path_prefix(VirtualHosting::Zope, &public.parse().unwrap(), &backend.parse().unwrap()),
+                prefix
+            );
+        }
+        assert_eq!(
+            path_prefix(
+                VirtualHosting::Rewrite,
+                &"https://a".parse().unwrap(),
+                &"http://b/Plone".parse().unwrap()
+            ),
+            "/Plone"
+        );
+    }
+}

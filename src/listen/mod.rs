@@ -1,0 +1,108 @@
+//! Sockets, workers, and their end.
+//!
+//! One worker a core, each a thread with a runtime of its own that never moves work to another (work stealing measured a
+//! quarter to two fifths dearer, facts/performance.md section 8). Each listens on a socket of its own at the same address
+//! (`SO_REUSEPORT`), so the kernel spreads the connections.
+
+mod serve;
+mod settings;
+mod socket;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+pub use self::settings::{Address, Prefix, Settings};
+use crate::gate::Worker;
+use crate::state::Shared;
+
+/// A gate that is serving. Dropping it stops it without waiting.
+pub struct Running {
+    addresses: Vec<SocketAddr>,
+    stop: watch::Sender<Stop>,
+    workers: Vec<JoinHandle<()>>,
+    /// Keeps memory and store at one; ends when the sender is dropped.
+    house: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// How often counts that limit nobody any more are forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    No,
+    /// Take no more connections, finish the requests in flight.
+    Drain,
+}
+
+/// Binds every address and serves until [`Running::stop`].
+///
+/// # Errors
+/// One sentence that names the address, when it cannot be listened on.
+pub fn start(shared: &Arc<Shared>) -> Result<Running, String> {
+    let settings = &shared.config.server;
+    let count = settings
+        .workers
+        .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+        .max(1);
+    let (sockets, addresses) = socket::bind_all(&settings.listen, count)?;
+    let (stop, stopped) = watch::channel(Stop::No);
+    let mut workers = Vec::with_capacity(count);
+    for (number, sockets) in sockets.into_iter().enumerate() {
+        let (worker, stopped) = (Worker::new(Arc::clone(shared)), stopped.clone());
+        workers.push(thread(format!("worker-{number}"), serve::serve(sockets, Arc::new(worker), stopped))?);
+    }
+    let (end, ended) = oneshot::channel();
+    let house = thread("house".to_owned(), keep_house(Arc::clone(shared), ended))?;
+    Ok(Running { addresses, stop, workers, house: Some((end, house)) })
+}
+
+/// A thread with a runtime of its own, for `work` and what it spawns.
+fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> Result<JoinHandle<()>, String> {
+    let failed = |error| format!("cannot start the thread {name}: {error}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    std::thread::Builder::new().name(name.clone()).spawn(move || runtime.block_on(work)).map_err(failed)
+}
+
+async fn keep_house(shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
+    let sweep = async {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            shared.limits.sweep();
+        }
+    };
+    tokio::select! {
+        () = shared.sessions.keep_house() => {}
+        () = sweep => {}
+        _ = ended => {}
+    }
+    if let Err(error) = shared.sessions.flush().await {
+        tracing::error!(%error, "the last uses of sessions could not be written down");
+    }
+}
+
+impl Running {
+    /// The addresses that are listened on, with the ports that were free where port 0 was asked for.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Takes no more connections, lets the requests in flight end, and waits for that; at most `server.drain`.
+    pub fn stop(mut self) {
+        self.stop.send_replace(Stop::Drain);
+        let workers = self.workers.drain(..).collect::<Vec<_>>();
+        let panicked = workers.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
+        // Only now: the last requests may have used sessions.
+        let house = self.house.take().map(|(end, house)| {
+            drop(end);
+            house.join()
+        });
+        if panicked > 0 || house.is_some_and(|house| house.is_err()) {
+            tracing::error!(panicked, "a thread had panicked");
+        }
+    }
+}

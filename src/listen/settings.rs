@@ -1,0 +1,115 @@
+//! `[server]` of `proxy.toml`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use crate::config::values::{Span, deserialize_from_str};
+
+/// Where the gate listens, and whom it believes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// The addresses to listen on; `["127.0.0.1:8080"]`.
+    pub listen: Vec<Address>,
+    /// The path below which the gate's own pages live; `/_gate`.
+    pub prefix: Prefix,
+    /// Networks of proxies before this one, whose `X-Forwarded-For` is believed; nobody's.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How many threads serve requests; one a core.
+    pub workers: Option<u16>,
+    /// How long a client may take for the head of a request, and a connection may be idle; 30 s.
+    pub header_timeout: Span,
+    /// How long requests in flight may take after the gate was told to stop; 30 s.
+    pub drain: Span,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: vec![Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080)))],
+            prefix: Prefix("/_gate".to_owned()),
+            trusted_proxies: Vec::new(),
+            workers: None,
+            header_timeout: Span::seconds(30),
+            drain: Span::seconds(30),
+        }
+    }
+}
+
+/// One address to listen on: `"127.0.0.1:8080"`, `"[::]:80"` or `"unix:/run/lychgate.sock"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// An IP address and port. Port 0 takes any that is free.
+    Tcp(SocketAddr),
+    /// A Unix socket. A socket that was left behind is replaced.
+    Unix(PathBuf),
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() {
+                Err("`unix:` needs a path behind it".to_owned())
+            } else {
+                Ok(Self::Unix(path.into()))
+            };
+        }
+        if text.starts_with("fd:") {
+            return Err(format!(
+                "`{text}`: sockets handed over by a parent are not supported by this version"
+            ));
+        }
+        text.parse().map(Self::Tcp).map_err(|_| {
+            format!("`{text}` is no address to listen on; write \"127.0.0.1:8080\", \"[::]:80\" or \"unix:/run/lychgate.sock\"")
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The path of the gate's own pages: begins with a slash, does not end with one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// The path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_/".contains(&byte);
+        if text.len() > 1
+            && text.starts_with('/')
+            && !text.ends_with('/')
+            && !text.contains("//")
+            && text.bytes().all(plain)
+        {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!(
+                "`{text}` is no prefix; write a path of letters, digits, `-` and `_` such as \"/_gate\", without a slash at its end"
+            ))
+        }
+    }
+}
+
+deserialize_from_str!(Address, Prefix);

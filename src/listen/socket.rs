@@ -1,0 +1,94 @@
+//! Binding: every address once a worker.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::Address;
+
+/// A bound socket, not yet of any runtime.
+pub(super) enum Bound {
+    Tcp(std::net::TcpListener),
+    Unix(UnixListener),
+}
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// For each worker, one socket an address; and the TCP addresses as they came out.
+pub(super) fn bind_all(
+    addresses: &[Address],
+    workers: usize,
+) -> Result<(Vec<Vec<Bound>>, Vec<SocketAddr>), String> {
+    let mut sockets: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut bound = Vec::new();
+    for address in addresses {
+        let say = |error: io::Error| explain(address, &error);
+        match address {
+            Address::Tcp(wanted) => {
+                // Alone first: with SO_REUSEPORT a second gate would bind beside a running one and share its visitors.
+                drop(tcp(*wanted, false).map_err(say)?);
+                let mut actual = *wanted;
+                for worker in &mut sockets {
+                    let socket = tcp(actual, true).map_err(say)?;
+                    actual = socket.local_addr().map_err(say)?;
+                    worker.push(Bound::Tcp(socket));
+                }
+                bound.push(actual);
+            }
+            Address::Unix(path) => {
+                let socket = unix(path).map_err(say)?;
+                for worker in &mut sockets {
+                    worker.push(Bound::Unix(socket.try_clone().map_err(say)?));
+                }
+            }
+        }
+    }
+    Ok((sockets, bound))
+}
+
+fn tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        // `[::]:80` means IPv6; whoever wants IPv4 too names it.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn unix(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::FileTypeExt as _;
+    let left_behind = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
+        && UnixStream::connect(path).is_err();
+    if left_behind {
+        std::fs::remove_file(path)?;
+    }
+    let socket = UnixListener::bind(path)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn explain(address: &Address, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "{address} is in use: another process listens there; stop it, or choose another address in [server] listen"
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "{address} may not be listened on: ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{address} is no address of this machine; choose another in [server] listen")
+        }
+        _ => format!("{address} cannot be listened on: {error}"),
+    }
+}

@@ -1,0 +1,66 @@
+//! The first half: somebody says which account is theirs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cms::Verdict;
+use crate::limits::Action;
+use crate::observe::access::loggable_user;
+use crate::visit::Visit;
+
+/// What a request for a reset mail came to, as far as the visitor is told.
+#[derive(Debug)]
+pub enum Asked {
+    /// No name was given.
+    Missing,
+    /// This client asked too often; after so long it may again.
+    Limited(Duration),
+    /// The request is taken; what came of it is nobody's business.
+    Uniform,
+    /// What came of it, for sites that tell.
+    Disclosed(Verdict),
+}
+
+/// How long the uniform answer takes at least, so that even what is refused before anyone is asked looks like the rest.
+const FLOOR: Duration = Duration::from_millis(250);
+
+/// Has the CMS send a reset mail: anonymously, in the gate's own name, whoever asks.
+///
+/// Unless the site discloses accounts, the CMS is asked beside the answer, so that its time does not show in ours.
+pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
+    let floor = Instant::now() + FLOOR;
+    let (limits, site, client) = (&visit.shared().limits, Arc::clone(visit.site), visit.client.ip());
+    let user = username.trim().to_owned();
+    if user.is_empty() {
+        return Asked::Missing;
+    }
+    let id = visit.caller.request_id.to_owned();
+    let said = move |site: &str, user: &str, verdict: Verdict, evidence: &str| {
+        tracing::info!(id, site, user = loggable_user(user), %client, verdict = verdict.as_str(), evidence, "reset requested");
+    };
+    if let Err(wait) = limits.check_client(Action::ResetRequest, client) {
+        said(&site.name, &user, Verdict::Limited, "client");
+        return Asked::Limited(wait.as_duration());
+    }
+    let disclose = site.reset.disclose_accounts;
+    if limits.check_account(Action::ResetRequest, &site.name, &user).is_err() {
+        said(&site.name, &user, Verdict::Limited, "account");
+        tokio::time::sleep_until(floor).await;
+        // To the person it is one mail more that is already on its way.
+        return if disclose { Asked::Disclosed(Verdict::Ok) } else { Asked::Uniform };
+    }
+    let asker = visit.asker();
+    let ask = async move {
+        let requested = site.cms.request_reset(&user, &asker).await;
+        said(&site.name, &user, requested.verdict, &requested.evidence);
+        requested.verdict
+    };
+    if disclose {
+        return Asked::Disclosed(ask.await);
+    }
+    visit.shared().background.spawn(ask);
+    tokio::time::sleep_until(floor).await;
+    Asked::Uniform
+}

@@ -1,0 +1,87 @@
+//! What all workers share: the configuration made ready, the sessions, the limits, the pages.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::background::Background;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gate::Site;
+use crate::limits::Limits;
+use crate::pages::Pages;
+use crate::random::{self, Random};
+use crate::seal::Sealer;
+use crate::session::Sessions;
+use crate::store::{self, Store};
+
+/// Everything but connections. Made once, at start.
+pub struct Shared {
+    /// What `proxy.toml` says.
+    pub config: Config,
+    /// The sites, the most specific public path first.
+    pub sites: Vec<Arc<Site>>,
+    /// Who is signed in.
+    pub sessions: Sessions,
+    /// Who tried too often.
+    pub limits: Limits,
+    /// The gate's own pages.
+    pub pages: Pages,
+    /// What is sealed before it leaves the process.
+    pub sealer: Sealer,
+    /// Work beside the answers.
+    pub background: Background,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    request_prefix: String,
+    requests: AtomicU64,
+}
+
+impl Shared {
+    /// Opens and loads all that the configuration names.
+    ///
+    /// # Errors
+    /// One sentence that says what cannot be used, and what to do.
+    pub async fn open(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, String> {
+        let mut sites = config
+            .sites
+            .iter()
+            .map(|site| Site::new(&config, site.as_ref()).map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()?;
+        sites.sort_by_key(|site| std::cmp::Reverse(site.public.path().len()));
+        let pages = Pages::load(&config.pages).map_err(|error| error.to_string())?;
+        let sealer = Sealer::open_secrets(&config.store.secret, &config.folder, Arc::clone(&random))
+            .map_err(|error| error.to_string())?;
+        let store: Arc<dyn Store> =
+            store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
+        let sessions =
+            Sessions::open(&config.session, store, sealer.clone(), Arc::clone(&clock), Arc::clone(&random))
+                .await
+                .map_err(|error| error.to_string())?;
+        let limits = Limits::new(&config.limits, Arc::clone(&clock), random.as_ref());
+        let request_prefix = random::token::<6>(random.as_ref());
+        Ok(Self {
+            config,
+            sites,
+            sessions,
+            limits,
+            pages,
+            sealer,
+            background: Background::default(),
+            clock,
+            random,
+            request_prefix,
+            requests: AtomicU64::new(0),
+        })
+    }
+
+    /// An id for a request: random for the process, counted within it.
+    pub fn request_id(&self) -> String {
+        format!("{}-{:x}", self.request_prefix, self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+}

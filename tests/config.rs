@@ -1,0 +1,244 @@
+//! `proxy.toml`: the sample cannot drift from the code, and every mistake is told with its line.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use lychgate::config::{Config, Finding};
+
+const SAMPLE: &str = include_str!("../proxy.toml");
+
+fn parse(text: &str) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
+    Config::parse(Path::new("proxy.toml"), text, PathBuf::new())
+}
+
+const SITE: &str = "[[site]]\nname = \"a\"\npublic_url = \"https://www.example.org\"\nbackend_url = \"http://10.0.0.5:8080/Plone\"\n";
+
+#[test]
+fn the_sample_names_every_key_with_its_default() {
+    let (sample, warnings) = parse(SAMPLE).unwrap();
+    assert_eq!(warnings, []);
+    // Uncommented, each default must be what the code does without it. What has no default is an example, and is left out.
+    let examples = ["# workers =", "# templates =", "# header =", "# trusted_requests ="];
+    let uncommented: String = SAMPLE
+        .lines()
+        .filter(|line| !examples.iter().any(|example| line.starts_with(example)))
+        .map(|line| {
+            line.strip_prefix("# ").filter(|rest| rest.split(' ').nth(1) == Some("=")).unwrap_or(line)
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let (defaults, _) = parse(&uncommented).unwrap_or_else(|findings| panic!("{findings:?}"));
+    // Where a value stands in the file is no part of it.
+    let plain = |config: &Config| {
+        format!("{config:#?}")
+            .lines()
+            .filter(|line| !line.trim().starts_with("span: "))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    assert_eq!(plain(&sample), plain(&defaults));
+    for example in examples {
+        let all: String = SAMPLE
+            .lines()
+            .map(|line| if line.starts_with(example) { line.trim_start_matches("# ") } else { line })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let findings = parse(&all).err().unwrap_or_default();
+        assert_eq!(findings, [], "{example}");
+    }
+}
+
+#[test]
+fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
+    for (name, text, expected) in [
+        ("no site", "[server]\n", "proxy.toml:2:1: error: there is no site; add a [[site]]"),
+        ("syntax", "[server\n", "proxy.toml:1:8: error: "),
+        (
+            "misspelt key",
+            "[server]\nlisten_on = []\n",
+            "proxy.toml:2:1: error: there is no key `listen_on` here; did you mean `listen`?",
+        ),
+        (
+            "misspelt table",
+            "[sessions]\n",
+            "proxy.toml:1:2: error: there is no key `sessions` here; did you mean `session`?",
+        ),
+        ("nothing like it", "[server]\nxyzzy = 1\n", "known are `listen`, `prefix`"),
+        (
+            "later key",
+            "[server]\nproxy_protocol = true\n",
+            "`proxy_protocol`: the PROXY protocol is not supported yet; remove it",
+        ),
+        ("later table", "[admin]\nlisten = \"127.0.0.1:9180\"\n", "proxy.toml:1:2: error: `admin`: "),
+        ("later site key", "SITEhold_posts = \"1 MiB\"\n", "`hold_posts`: "),
+        (
+            "duration",
+            "[session]\nidle = \"30\"\n",
+            "proxy.toml:2:8: error: `30` is no duration; write a whole number and ms, s, m, h or d",
+        ),
+        ("type", "[session]\nidle = 30\n", "proxy.toml:2:8: error: "),
+        (
+            "listen",
+            "[server]\nlisten = [\"localhost:80\"]\n",
+            "proxy.toml:2:10: error: `localhost:80` is no address to listen on",
+        ),
+        ("nowhere to listen", "[server]\nlisten = []\nSITE", "`listen` is empty"),
+        ("prefix", "[server]\nprefix = \"gate\"\n", "proxy.toml:2:10: error: `gate` is no prefix"),
+        ("network", "[server]\ntrusted_proxies = [\"10.0.0.0/99\"]\n", "proxy.toml:2:20: error: "),
+        (
+            "rate",
+            "[limits]\nsign_in = { per_client = \"5 in 10m\" }\n",
+            "is no rate; write a count, a slash and a duration",
+        ),
+        (
+            "url",
+            "[[site]]\nname = \"a\"\npublic_url = \"www.example.org\"\nbackend_url = \"http://b\"\n",
+            "proxy.toml:3:14: error: `www.example.org` has no scheme",
+        ),
+        ("missing key", "[[site]]\nname = \"a\"\n", "missing field `public_url`"),
+        (
+            "unknown cms",
+            "SITEcms = \"plon\"\n",
+            "proxy.toml:5:7: error: there is no dialogue `plon`; did you mean `plone`?",
+        ),
+        ("hosting", "SITEvirtual_hosting = \"zop\"\n", "proxy.toml:5:19: error: unknown variant `zop`"),
+        ("local users", "SITEsign_in = \"local\"\n", "unknown variant `local`"),
+        (
+            "TLS backend",
+            "[[site]]\nname = \"a\"\npublic_url = \"https://a.example\"\nbackend_url = \"https://b.example\"\n",
+            "proxy.toml:4:15: error: TLS to the backend is not supported",
+        ),
+        (
+            "itself",
+            "[[site]]\nname = \"a\"\npublic_url = \"http://a.example\"\nbackend_url = \"http://a.example/Plone\"\n",
+            "the gate would call itself",
+        ),
+        ("two alike", "SITESITE", "proxy.toml:6:8: error: there is another site named `a`"),
+        (
+            "same address",
+            "SITE[[site]]\nname = \"b\"\npublic_url = \"https://www.example.org:443/\"\nbackend_url = \"http://c\"\n",
+            "proxy.toml:7:14: error: site `a` has the same public_url",
+        ),
+        (
+            "rule",
+            "SITE[site.access]\nrules = [ { path = \"robots.txt\", access = \"public\" } ]\n",
+            "a path pattern begins with a slash: write \"/robots.txt\"",
+        ),
+        (
+            "access",
+            "SITE[site.access]\ndefault = \"all\"\n",
+            "unknown variant `all`, expected one of `public`, `signed-in`, `deny`",
+        ),
+        (
+            "trust without marks",
+            "SITE[site.password_reset]\ntrusted_requests = { networks = [\"127.0.0.1/32\"], paths = [\"mail_password\"] }\n",
+            "names neither user_agent nor header",
+        ),
+        (
+            "trust without header",
+            "SITE[site.password_reset]\ntrusted_requests = { header = true, networks = [\"127.0.0.1/32\"], paths = [\"mail_password\"] }\n",
+            "asks for a header, but password_reset has none",
+        ),
+        (
+            "trusted pattern",
+            "SITE[site.password_reset]\ntrusted_requests = { user_agent = \"x\", networks = [\"127.0.0.1/32\"], paths = [\"/mail*\"] }\n",
+            "is no single path segment",
+        ),
+        ("agent", "SITE[site.password_reset]\nuser_agent = \"a\\nb\"\n", "cannot be sent in a header"),
+        ("source", "SITE[site.password_reset]\nsource_address = \"eth0\"\n", "`eth0` is no IP address"),
+        ("no session", "[session]\nidle = \"0\"\n", "a session of no length lets nobody in"),
+        ("store", "[store]\nurl = \"mysql:a\"\n", "proxy.toml:2:7: error: "),
+    ] {
+        let findings = parse(&text.replace("SITE", SITE)).expect_err(name);
+        let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|line| line.contains(expected)), "{name}: {told:?}");
+        assert!(
+            told.iter().all(|line| !line.contains('\n') && line.starts_with("proxy.toml:")),
+            "{name}: {told:?}"
+        );
+    }
+}
+
+#[test]
+fn trusting_everyone_is_a_warning() {
+    let (_, warnings) = parse(&format!("[server]\ntrusted_proxies = [\"0.0.0.0/0\"]\n{SITE}")).unwrap();
+    assert!(
+        warnings[0]
+            .to_string()
+            .starts_with("proxy.toml:2:1: warning: `0.0.0.0/0` lets everyone say who they are"),
+        "{warnings:?}"
+    );
+}
+
+/// The command, in a folder of its own with this `proxy.toml`.
+fn lychgate(toml: &str, arguments: &[&str]) -> (tempfile::TempDir, std::process::Output) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("proxy.toml"), toml).unwrap();
+    let output = Command::new(assert_cmd::cargo::cargo_bin!("lychgate"))
+        .args(arguments)
+        .current_dir(folder.path())
+        .timeout(std::time::Duration::from_secs(30))
+        .output()
+        .unwrap();
+    (folder, output)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn check_exits_with_0_1_or_2_and_prints_a_line_a_finding() {
+    let (_, output) = lychgate(SITE, &["check"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "proxy.toml: fine\n".to_owned()));
+    let (_, output) = lychgate("[server]\nlisten_on = []\n", &["check"]);
+    assert_eq!((output.status.code(), text(&output.stdout).lines().count()), (Some(1), 1));
+    let (_, output) = lychgate("[server]\nlisten_on = []\n", &["check", "--format", "json"]);
+    let findings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((findings[0]["line"].as_u64(), findings[0]["severity"].as_str()), (Some(2), Some("error")));
+    let (_, output) = lychgate(SITE, &["chekc"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn check_tries_what_the_file_points_to_and_makes_nothing() {
+    let trust = format!(
+        "{SITE}[site.password_reset]\nheader = {{ name = \"X-Trust\", value = {{ file = \"no.secret\" }} }}\n[pages]\ntemplates = \"none\"\n"
+    );
+    let (folder, output) = lychgate(&trust, &["check"]);
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("no.secret cannot be read") && told.contains("must be a folder"), "{told}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but proxy.toml");
+}
+
+#[test]
+fn run_says_in_one_sentence_why_it_cannot_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for (name, toml, expected) in [
+        (
+            "wrong file",
+            "[server]\nlisten_on = []\n".to_owned(),
+            "proxy.toml:2:1: error: there is no key `listen_on` here",
+        ),
+        (
+            "port in use",
+            format!("[server]\nlisten = [\"{address}\"]\n{SITE}"),
+            "is in use: another process listens there",
+        ),
+        ("unusable store", format!("[store]\nurl = \"sqlite:proxy.toml\"\n{SITE}"), "proxy.toml"),
+        ("short secret", format!("[store]\nsecret = \"short\"\n{SITE}"), "at least 32 are needed"),
+    ] {
+        let (_, output) = lychgate(&toml, &["run"]);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{name}: {told}");
+        let last = told.lines().last().unwrap_or_default();
+        assert!(last.contains(expected), "{name}: {told}");
+    }
+    let (_, output) = lychgate(SITE, &["run", "--config", "other.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("other.toml: error: cannot be read"), "{}", text(&output.stderr));
+}

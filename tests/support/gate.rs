@@ -1,0 +1,93 @@
+//! A whole gate in this process, on a free port, with a clock that stands still.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lychgate::clock::{ManualClock, Timestamp};
+use lychgate::config::Config;
+use lychgate::listen::{self, Running};
+use lychgate::random::SystemRandom;
+use lychgate::state::Shared;
+
+/// The host that visitors name. Nobody resolves it: they connect to [`Gate::address`].
+pub const HOST: &str = "www.example.test";
+
+/// A gate in front of one site. Dropping it stops it.
+pub struct Gate {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The time, as it believes.
+    pub clock: ManualClock,
+    running: Option<Running>,
+    folder: tempfile::TempDir,
+    toml: String,
+}
+
+impl Gate {
+    /// In front of `backend`, with nothing but defaults, and limits that no test meets by accident.
+    pub fn before(backend: &str) -> Self {
+        Self::with(backend, "")
+    }
+
+    /// The same with more lines: keys of the site first, then tables.
+    pub fn with(backend: &str, more: &str) -> Self {
+        let limits = if more.contains("[limits]") {
+            ""
+        } else {
+            "[limits]\nsign_in = { per_client = \"1000/1m\", per_account = \"1000/1m\" }\nreset_request = { per_client = \"1000/1m\", per_account = \"1000/1m\" }\nreset_attempt = { per_client = \"1000/1m\" }\n"
+        };
+        let toml = format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\ndrain = \"5s\"\ntrusted_proxies = [\"127.0.0.1/32\"]\n{limits}\n[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{backend}\"\n{more}\n"
+        );
+        Self::from_toml(&toml)
+    }
+
+    /// From a whole `proxy.toml`.
+    pub fn from_toml(toml: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the gate's files");
+        let clock = ManualClock::at(Timestamp::from_millis(1_700_000_000_000));
+        let mut gate =
+            Self { address: ([127, 0, 0, 1], 0).into(), clock, running: None, folder, toml: toml.to_owned() };
+        gate.start();
+        gate
+    }
+
+    /// Stops the gate and starts it anew, with the same store.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
+
+    /// The folder of its `proxy.toml`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn start(&mut self) {
+        let file = PathBuf::from("proxy.toml");
+        let (config, _) = Config::parse(&file, &self.toml, self.folder.path().to_owned())
+            .unwrap_or_else(|findings| panic!("{findings:?}"));
+        let open = Shared::open(config, Arc::new(self.clock.clone()), Arc::new(SystemRandom));
+        // A test may run on a runtime itself, which must not block; another thread may.
+        let opened = std::thread::scope(|scope| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            scope.spawn(move || runtime.block_on(open)).join().unwrap()
+        });
+        let running = listen::start(&Arc::new(opened.unwrap())).unwrap();
+        self.address = running.addresses()[0];
+        self.running = Some(running);
+    }
+
+    fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop();
+        }
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
