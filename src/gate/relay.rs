@@ -155,9 +155,7 @@ fn cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>) -> Option<HeaderVa
     let is_credential =
         |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| rules.is_credential_cookie(name));
     let theirs = cookie::strip(visit.headers(), is_credential);
-    let kept = session
-        .and_then(|session| KeptCookies::from_bytes(&session.kept()))
-        .and_then(|kept| kept.to_cookie_header());
+    let kept = session.and_then(|session| KeptCookies::cookie_header(&session.kept()));
     match (theirs, kept) {
         (Some(theirs), Some(kept)) => {
             let mut both =
