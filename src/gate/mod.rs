@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONNECTION, HeaderName};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
@@ -206,6 +206,12 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
     let dialogue = site.cms.dialogue();
     let query = visit.caller.parts.uri.query();
     let mut taken_over = dialogue.paths().taken_over(text.split('/'), query);
+    let kind = visit.headers().get(CONTENT_TYPE);
+    if visit.caller.parts.method == Method::POST
+        && kind.is_some_and(|kind| dialogue.is_closed_type(kind.as_bytes()))
+    {
+        taken_over = Some(TakenOver::Closed);
+    }
     let mut access = site.access.access(&decoded, visit.client.ip());
     let mut credentials = false;
     for (name, value) in query.into_iter().flat_map(|query| fields(query.as_bytes())) {
