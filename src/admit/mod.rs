@@ -22,7 +22,7 @@ use http::{Method, StatusCode, Version};
 use ipnet::IpNet;
 
 pub use self::client::ClientIp;
-pub use self::headers::{is_hop_by_hop, may_pass};
+pub use self::headers::{is_hop_by_hop, may_pass, nominated};
 pub use self::host::PublicHost;
 pub use self::path::{CanonicalPath, PathError};
 

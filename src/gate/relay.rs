@@ -14,7 +14,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::decide::Pass;
 use super::inspect::inspection;
-use crate::admit::{Framing, is_hop_by_hop};
+use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
 use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Upstream};
 use crate::pages::ErrorKind;
@@ -237,18 +237,12 @@ async fn take_cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>, headers
 /// Headers and body, internal to public.
 fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     let (mut parts, body) = response.into_parts();
-    let connection: Vec<HeaderName> = parts
-        .headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
-        .collect();
-    // A connection's own fields, and what it declares as such; but no field by which the message is read.
+    // Those of the backend's connection are not the client's.
+    let nominated = nominated(&parts.headers);
     let hops: Vec<HeaderName> = parts
         .headers
         .keys()
-        .filter(|name| is_hop_by_hop(name) || connection.contains(name))
+        .filter(|name| is_hop_by_hop(name) || nominated.contains(name))
         .cloned()
         .collect();
     for name in hops {
