@@ -7,7 +7,7 @@ use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, HeaderName, LOCATION, ORIGIN, RANGE, REFERER, SET_COOKIE,
     UPGRADE, USER_AGENT, WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -237,6 +237,8 @@ async fn take_cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>, headers
 /// Headers and body, internal to public.
 fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     let (mut parts, body) = response.into_parts();
+    // The backend's version is its own; in ZServer's HTTP/1.0 every browser would have to connect anew for every request.
+    parts.version = Version::HTTP_11;
     // Those of the backend's connection are not the client's.
     let nominated = nominated(&parts.headers);
     let hops: Vec<HeaderName> = parts
