@@ -135,10 +135,7 @@ fn overrides(
         overrides.push((ORIGIN, Some(internal)));
     }
     if pass == Pass::Visitor {
-        let trusted_agent = headers
-            .get(USER_AGENT)
-            .is_some_and(|agent| agent.as_bytes().eq_ignore_ascii_case(site.reset.user_agent.0.as_bytes()));
-        if trusted_agent {
+        if headers.get_all(USER_AGENT).iter().any(|agent| site.is_trusted_agent(agent)) {
             overrides.push((USER_AGENT, None));
         }
         if let Some((name, _)) = &site.trust {
