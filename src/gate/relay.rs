@@ -98,7 +98,8 @@ async fn request_body(
     body: Incoming,
 ) -> Result<RequestBody, Fault> {
     let inspect = match pass {
-        Pass::Visitor => inspection(visit),
+        _ if framing == Framing::None => return Ok(RequestBody::Empty),
+        Pass::Visitor => inspection(visit)?,
         // It is allowed to reach those forms: that is what it is trusted for.
         Pass::Trusted => None,
     };
