@@ -64,6 +64,8 @@ pub enum Decision<'a> {
 pub enum Pass {
     /// As whoever is signed in, or as nobody.
     Visitor,
+    /// As nobody, whoever is signed in.
+    Nobody,
     /// As nobody, and with the marks by which the CMS knows a trusted request.
     Trusted,
 }
@@ -108,8 +110,9 @@ pub fn decide<'a>(question: Question<'a>) -> Decision<'a> {
     }
     match question.taken_over {
         Some(TakenOver::Closed) => return Decision::Refuse(Reason::Closed),
-        Some(TakenOver::ResetLink { .. }) if question.backend_reset_form => {
-            return Decision::Forward(Pass::Visitor);
+        // Plone would take an identity for the account that the link is for, or set no password at all (facts/plone.md, 3.4).
+        Some(TakenOver::ResetLink { .. }) if question.backend_reset_form && !question.credentials => {
+            return Decision::Forward(Pass::Nobody);
         }
         Some(taken_over) => return Decision::TakenOver(taken_over),
         None => {}
@@ -189,6 +192,21 @@ mod tests {
                 Decision::Refuse(Reason::Closed)
             );
         }
+    }
+
+    #[test]
+    fn the_cms_own_reset_form_is_used_as_nobody() {
+        for signed_in in [false, true] {
+            let link = TakenOver::ResetLink { token: None, user: None };
+            let asked =
+                ask(|q| (q.signed_in, q.taken_over, q.backend_reset_form) = (signed_in, Some(link), true));
+            assert_eq!(asked, Decision::Forward(Pass::Nobody));
+        }
+        let asked = ask(|q| {
+            let link = TakenOver::ResetLink { token: None, user: None };
+            (q.credentials, q.taken_over, q.backend_reset_form) = (true, Some(link), true);
+        });
+        assert!(!matches!(asked, Decision::Forward(_)), "nor with a password in its address");
     }
 
     #[test]

@@ -99,7 +99,7 @@ async fn request_body(
 ) -> Result<RequestBody, Fault> {
     let inspect = match pass {
         _ if framing == Framing::None => return Ok(RequestBody::Empty),
-        Pass::Visitor => inspection(visit)?,
+        Pass::Visitor | Pass::Nobody => inspection(visit)?,
         // It is allowed to reach those forms: that is what it is trusted for.
         Pass::Trusted => None,
     };
@@ -135,7 +135,7 @@ fn overrides(
     if let Some(internal) = headers.get(ORIGIN).and_then(|origin| site.origins.origin_to_internal(origin)) {
         overrides.push((ORIGIN, Some(internal)));
     }
-    if pass == Pass::Visitor {
+    if pass != Pass::Trusted {
         let trusted_agent = headers
             .get(USER_AGENT)
             .is_some_and(|agent| agent.as_bytes().eq_ignore_ascii_case(site.reset.user_agent.0.as_bytes()));
