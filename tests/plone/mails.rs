@@ -86,7 +86,8 @@ async fn a_request_for_another_host_sends_no_mail() {
     let mut browser = plone.browser(&gate);
     let page = browser.get(FORGOT).await;
     let token = page.form().into_iter().find(|(name, _)| name == "csrf").unwrap_or_default().1;
-    let cookies: Vec<String> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let cookies: Vec<String> =
+        browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let body = format!("csrf={token}&username={user}");
     let send = |target: &str, hosts: &[&str]| {
         let mut request = format!("POST {target} HTTP/1.1\r\n");

@@ -187,9 +187,9 @@ impl Mail {
         links.next().unwrap_or_else(|| panic!("no link in {}", self.text)).to_owned()
     }
 
-    /// The last line: where it says the request came from.
+    /// Its end, where it says what the request came from.
     pub fn asked_from(&self) -> &str {
-        self.text.lines().find(|line| line.contains("IP address")).unwrap_or_default().trim()
+        self.text.find("Request made").map_or("", |at| self.text[at..].trim())
     }
 }
 

@@ -21,7 +21,8 @@ async fn who_may_not_is_told_so_and_stays_signed_in() {
         }
         let mut admin = plone.signed_in(&gate, "siteadmin").await;
         for path in ["/secretpage", "/@@overview-controlpanel", "/docs/edit", "/docs/folder_contents"] {
-            assert_eq!(plone.checked(admin.get(path).await).status, 200, "{path}");
+            let answer = plone.checked(admin.get(path).await);
+            assert_eq!(answer.status, 200, "{hosting} {path}: {:?}", answer.location());
         }
     }
 }
@@ -38,7 +39,7 @@ async fn who_plone_no_longer_knows_must_sign_in_again() {
     let answer = plone.checked(browser.get("/secretpage?a=1").await);
     assert_eq!(
         (answer.status.as_u16(), answer.location().as_deref()),
-        (302, Some("/_gate/login?next=/secretpage%3Fa%3D1"))
+        (302, Some("/_gate/login?next=/secretpage%3Fa%3D1&ended=1"))
     );
     // No loop: the session is gone here too, so the page to sign in stays.
     let (at, page) = browser.follow("/secretpage?a=1").await;
@@ -69,7 +70,8 @@ async fn cookies_that_sign_nobody_in_reach_the_browser() {
     let plone = Plone::new();
     let gate = plone.gate();
     let mut browser = plone.signed_in(&gate, "siteadmin").await;
-    let answer = plone.checked(browser.get("/docs/holidays/content_status_modify?workflow_action=nothing").await);
+    let answer =
+        plone.checked(browser.get("/docs/holidays/content_status_modify?workflow_action=nothing").await);
     let (_, page) = browser.follow("/docs/holidays/edit").await;
     let (action, mut fields) = page.form_named("");
     fields.retain(|(name, _)| !name.starts_with("form.buttons."));
