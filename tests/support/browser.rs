@@ -166,6 +166,16 @@ impl Answer {
             .collect()
     }
 
+    /// Where the elements a selector finds lead.
+    pub fn links(&self, selector: &str) -> Vec<String> {
+        let page = Html::parse_document(&self.text());
+        page.select(&Selector::parse(selector).unwrap())
+            .flat_map(|element| ["href", "src", "action"].map(|name| element.value().attr(name)))
+            .flatten()
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The heading.
     pub fn heading(&self) -> String {
         self.texts("h1").join(" | ")
