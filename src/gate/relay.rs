@@ -98,7 +98,8 @@ async fn request_body(
     body: Incoming,
 ) -> Result<RequestBody, Fault> {
     let inspect = match pass {
-        Pass::Visitor => inspection(visit),
+        _ if framing == Framing::None => return Ok(RequestBody::Empty),
+        Pass::Visitor | Pass::Nobody => inspection(visit)?,
         // It is allowed to reach those forms: that is what it is trusted for.
         Pass::Trusted => None,
     };
@@ -134,7 +135,7 @@ fn overrides(
     if let Some(internal) = headers.get(ORIGIN).and_then(|origin| site.origins.origin_to_internal(origin)) {
         overrides.push((ORIGIN, Some(internal)));
     }
-    if pass == Pass::Visitor {
+    if pass != Pass::Trusted {
         if headers.get_all(USER_AGENT).iter().any(|agent| site.is_trusted_agent(agent)) {
             overrides.push((USER_AGENT, None));
         }
