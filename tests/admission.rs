@@ -1,5 +1,7 @@
 //! What is let in: raw bytes to a gate, the status that comes back, and whether anything reached the backend.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod support;
 
 use std::collections::BTreeSet;

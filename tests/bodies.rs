@@ -1,5 +1,7 @@
 //! Bodies of requests on their way to the backend: exact, with a length, bounded, and never waited for without end.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod support;
 
 use support::gate::{Gate, HOST};

@@ -1,6 +1,8 @@
 //! One exchange with the backend: connections, hygiene, and what becomes of a backend that breaks off, stalls or talks
 //! nonsense. Bodies of requests are in `bodies.rs`, upgrades in `tunnel.rs`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod support;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};

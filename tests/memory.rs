@@ -1,6 +1,8 @@
 //! Large bodies go through at full speed and leave the memory as it was. In a file of its own, so that no other test shares
 //! its process. `LYCHGATE_TEST_GIB=1` makes each body a GiB rather than 256 MiB.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod support;
 
 use support::gate::{Gate, HOST};
@@ -71,7 +73,9 @@ fn a_gib_each_way_leaves_the_memory_flat() {
 
     let spooled = size / 8;
     let mut wire = connect(gate.address);
-    wire.send(format!("POST /film HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    wire.send(format!(
+        "POST /film HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: video/mp4\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ));
     for _ in 0..spooled >> 16 {
         wire.send("10000\r\n");
         wire.send(&chunk);

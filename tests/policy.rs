@@ -1,6 +1,8 @@
 //! Who reaches what: rules by path and network, what a visitor is told, requests that are trusted, and pages of the CMS
 //! that are nobody's. What form fields do to it is in `fields.rs`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod support;
 
 use support::gate::Gate;

@@ -1,5 +1,7 @@
 //! WebSocket and other upgrades: a tunnel opens only when both ends agreed on it, and ends with the session.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod support;
 
 use std::sync::mpsc;
