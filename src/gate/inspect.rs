@@ -1,50 +1,67 @@
 //! What a posted form must not say.
 //!
-//! Zope lets the *body* of a request choose what answers it (`mail_password:method=…`) and who asks
-//! (`__ac_name=…&__ac_password=…`), whatever the path. So the names of the fields are read as the body passes. Nothing is
-//! held back: a body has its length promised, the backend acts only when it has all of it, and a refused one never ends.
+//! Zope lets the *body* of a request choose what answers it and who asks, whatever the path ([`super::field`]). So the names
+//! of the fields are read as the body passes. Nothing is held back: a body has its length promised, the backend acts only
+//! when it has all of it, and a refused one never ends.
 
 use std::net::IpAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use aho_corasick::AhoCorasick;
+use encoding_rs::Encoding;
 use http::header::CONTENT_TYPE;
 
+use super::Site;
 use super::decide::fields;
+use super::field::{Effect, effect};
+use super::multipart::Multipart;
 use super::policy::Access;
-use super::{Site, redispatched_access};
-use crate::forward::Inspect;
+use crate::forward::{Fault, Inspect};
 use crate::visit::Visit;
 
-/// A name longer than this is no name of a form; the rest of it is passed over.
-const LONGEST_NAME: usize = 512;
-
 /// The inspection a body of this kind needs, if any.
-pub(super) fn inspection(visit: &Visit<'_>) -> Option<Box<dyn Inspect>> {
+///
+/// # Errors
+/// [`Fault::BodyRefused`] for a form in a charset in which the names of its fields cannot be read as they stand.
+pub(super) fn inspection(visit: &Visit<'_>) -> Result<Option<Box<dyn Inspect>>, Fault> {
     let kind = visit.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let is = |prefix: &[u8]| kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    let kind = kind.trim_ascii().to_ascii_lowercase();
+    let is = |prefix: &[u8]| kind.starts_with(prefix);
+    if is(b"application/json") || is(b"text/xml") || is(b"application/xml") || is(b"application/octet-stream")
+    {
+        return Ok(None);
+    }
     let judge = Judge {
         site: Arc::clone(visit.site),
         path: percent_encoding::percent_decode_str(visit.path).collect(),
         client: visit.client.ip(),
         most: if visit.session.is_some() { Access::SignedIn } else { Access::Public },
     };
-    if is(b"multipart/") {
-        Some(Box::new(Multipart { judge, tail: Vec::new() }))
-    } else if is(b"application/json")
-        || is(b"text/xml")
-        || is(b"application/xml")
-        || is(b"application/octet-stream")
-    {
-        None
-    } else {
-        // Zope reads a body of any other type, and of none, as a form.
-        Some(Box::new(Urlencoded { judge, field: Vec::new() }))
+    let is_form =
+        kind.is_empty() || memchr::memmem::find(&kind, b"form").is_some() || is(b"application/x-url");
+    if is_form && !is_read_as_it_stands(&kind) {
+        return Err(Fault::BodyRefused("its charset hides what it says"));
     }
+    // A body of any other type is read as a form as well, as far as it is one: some reader may.
+    Ok(Some(if is(b"multipart/") {
+        Box::new(Multipart::new(judge))
+    } else {
+        Box::new(Urlencoded { judge, is_form, field: Vec::new(), cut: None })
+    }))
+}
+
+/// Whether every charset that a type names has ASCII where ASCII has it. Zope reads the names of fields in it.
+fn is_read_as_it_stands(kind: &[u8]) -> bool {
+    memchr::memmem::find_iter(kind, b"charset").all(|at| {
+        let rest = kind.get(at + b"charset".len()..).unwrap_or_default().trim_ascii_start();
+        let Some(rest) = rest.strip_prefix(b"=") else { return true };
+        let label = rest.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let label = label.strip_prefix(b"\"").and_then(|label| label.strip_suffix(b"\"")).unwrap_or(label);
+        Encoding::for_label(label).is_some_and(Encoding::is_ascii_compatible)
+    })
 }
 
 /// Judges a field by what it would make of the request it is in.
-struct Judge {
+pub(super) struct Judge {
     site: Arc<Site>,
     path: Vec<u8>,
     client: IpAddr,
@@ -53,46 +70,87 @@ struct Judge {
 }
 
 impl Judge {
-    fn field(&self, name: &[u8], value: &[u8]) -> Result<(), &'static str> {
-        let dialogue = self.site.cms.dialogue();
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-        if dialogue.is_credential_field(&name) {
-            return Err("it signs in past the gate");
+    /// `value` is `None` where it cannot be seen.
+    pub(super) fn field(&self, name: &[u8], value: Option<&[u8]>) -> Result<(), &'static str> {
+        match effect(&self.site, &self.path, self.client, name, value) {
+            Effect::None => Ok(()),
+            Effect::Page(access) if access <= self.most => Ok(()),
+            Effect::Page(_) => Err("it reaches a page that is not allowed"),
+            Effect::SignsIn => Err("it signs in past the gate"),
+            Effect::TakenOver(_) => Err("it reaches a form that the gate takes over"),
+            Effect::Unclear => Err("it does not say clearly which page it reaches"),
         }
-        if dialogue.redispatch(&name, &value).is_some() {
-            return Err("it reaches a form that the gate takes over");
-        }
-        let target = dialogue.redispatched(&name, &value);
-        if target.is_some_and(|target| {
-            redispatched_access(&self.site, &self.path, target, self.client) > self.most
-        }) {
-            return Err("it reaches a page that is not allowed");
-        }
-        Ok(())
     }
 }
 
 /// `a=b&c=d`, in pieces of any size.
 struct Urlencoded {
     judge: Judge,
+    /// Whether it is a form by its type, and not only by somebody's reading.
+    is_form: bool,
+    /// The current field, up to [`HELD`] bytes.
     field: Vec<u8>,
+    /// The end of its name, once the name is longer than that.
+    cut: Option<Cut>,
 }
 
+#[derive(Default)]
+struct Cut {
+    end: Vec<u8>,
+    is_whole: bool,
+}
+
+/// How much of a field is held, in bytes. A name can be three times as long percent-encoded, and no honest one is longer
+/// than some hundred bytes.
+const HELD: usize = 2048;
+
 impl Urlencoded {
+    fn push(&mut self, piece: &[u8]) {
+        let room = HELD.saturating_sub(self.field.len());
+        let (held, rest) = piece.split_at_checked(room).unwrap_or((piece, &[]));
+        self.field.extend_from_slice(held);
+        if rest.is_empty() {
+            return;
+        }
+        let cut = self.cut.get_or_insert_default();
+        if cut.is_whole || memchr::memchr(b'=', &self.field).is_some() {
+            return;
+        }
+        let end = memchr::memchr(b'=', rest);
+        cut.is_whole = end.is_some();
+        let name = rest.get(..end.unwrap_or(rest.len())).unwrap_or(rest);
+        cut.end.extend_from_slice(name.get(name.len().saturating_sub(HELD)..).unwrap_or(name));
+        cut.end.drain(..cut.end.len().saturating_sub(HELD));
+    }
+
     fn end_field(&mut self) -> Result<(), &'static str> {
-        let judged = fields(&self.field).try_for_each(|(name, value)| self.judge.field(&name, &value));
+        let cut = self.cut.take();
+        let judged = match cut.filter(|_| self.is_form) {
+            // A long name with a type at its end: what it names is somewhere in the middle.
+            Some(cut) if has_type(&cut.end) => Err("it does not say clearly what it means"),
+            Some(_) => fields(&self.field).try_for_each(|(name, _)| self.judge.field(&name, None)),
+            None => fields(&self.field).try_for_each(|(name, value)| self.judge.field(&name, Some(&value))),
+        };
         self.field.clear();
         judged
     }
+}
+
+/// Whether the name of a field, or its end, ends in a type such as `:int`.
+fn has_type(name: &[u8]) -> bool {
+    fields(name).any(|(name, _)| {
+        let name = name.trim_ascii_end();
+        let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'\n');
+        let start = name.iter().rposition(|byte| !word(byte));
+        start.is_some_and(|at| name.get(at) == Some(&b':') && at + 1 < name.len())
+    })
 }
 
 impl Inspect for Urlencoded {
     fn inspect(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
         let mut pieces = bytes.split(|byte| matches!(byte, b'&' | b';')).peekable();
         while let Some(piece) = pieces.next() {
-            // Percent-encoding makes a name up to three times as long.
-            let room = (4 * LONGEST_NAME).saturating_sub(self.field.len());
-            self.field.extend_from_slice(piece.get(..room).unwrap_or(piece));
+            self.push(piece);
             if pieces.peek().is_some() {
                 self.end_field()?;
             }
@@ -103,75 +161,4 @@ impl Inspect for Urlencoded {
     fn finish(&mut self) -> Result<(), &'static str> {
         self.end_field()
     }
-}
-
-/// `Content-Disposition: form-data; name="…"`, in pieces of any size. Every `name=` is looked at, wherever it stands: a body
-/// that only some reader takes for a multipart one is judged as that reader would. The pieces are looked at where they are;
-/// only their last bytes are kept, for what may go on in the next.
-struct Multipart {
-    judge: Judge,
-    tail: Vec<u8>,
-}
-
-/// How much behind a `name` is looked at.
-const REACH: usize = 2 * LONGEST_NAME;
-
-static NAME: LazyLock<Option<AhoCorasick>> =
-    LazyLock::new(|| AhoCorasick::builder().ascii_case_insensitive(true).build(["name"]).ok());
-
-impl Multipart {
-    /// Judges every name that begins before `end` in `bytes`.
-    fn judge(&self, bytes: &[u8], end: usize) -> Result<(), &'static str> {
-        let names = NAME
-            .as_ref()
-            .into_iter()
-            .flat_map(|name| name.find_iter(bytes))
-            .take_while(|found| found.start() < end);
-        for found in names {
-            let rest = bytes.get(found.end()..).unwrap_or_default();
-            if let Some(name) = parameter(rest) {
-                self.judge.field(name, first_value(rest))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Inspect for Multipart {
-    fn inspect(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
-        let end = bytes.len().saturating_sub(REACH);
-        let (head, last) =
-            (bytes.get(..REACH.min(bytes.len())).unwrap_or(bytes), bytes.get(end..).unwrap_or(bytes));
-        self.tail.extend_from_slice(head);
-        let judged = self.tail.len().saturating_sub(REACH);
-        self.judge(&self.tail, judged)?;
-        self.tail.drain(..judged);
-        if end > 0 {
-            self.judge(bytes, end)?;
-            self.tail.clear();
-            self.tail.extend_from_slice(last);
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<(), &'static str> {
-        self.judge(&self.tail, self.tail.len())
-    }
-}
-
-/// The value in `="value"` or `=value`.
-fn parameter(rest: &[u8]) -> Option<&[u8]> {
-    let value = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
-    let (value, ends): (_, &[u8]) =
-        value.strip_prefix(b"\"").map_or((value, b";\r\n"), |value| (value, b"\"\r\n"));
-    value.split(|byte| ends.contains(byte)).next()
-}
-
-/// The first line of what stands behind the head that `rest` is in.
-fn first_value(rest: &[u8]) -> &[u8] {
-    let blank = memchr::memmem::find(rest, b"\r\n\r\n")
-        .map(|at| at + 4)
-        .or_else(|| memchr::memmem::find(rest, b"\n\n").map(|at| at + 2));
-    let value = blank.and_then(|at| rest.get(at..)).unwrap_or_default();
-    value.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default()
 }

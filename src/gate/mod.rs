@@ -6,7 +6,9 @@
 
 mod audience;
 mod decide;
+mod field;
 mod inspect;
+mod multipart;
 mod next;
 pub mod policy;
 mod relay;
@@ -22,8 +24,8 @@ use hyper::body::Incoming;
 
 pub use self::audience::Audience;
 pub use self::decide::{Decision, Endpoint, Pass, Question, Reason, decide, fields};
+use self::field::{Effect, effect};
 pub use self::next::Next;
-use self::policy::Access;
 pub use self::site::Site;
 use crate::admit::{self, Admitted, Refusal};
 use crate::cms::TakenOver;
@@ -215,12 +217,13 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
     let mut access = site.access.access(&decoded, visit.client.ip());
     let mut credentials = false;
     for (name, value) in query.into_iter().flat_map(|query| fields(query.as_bytes())) {
-        let (name, value) = (String::from_utf8_lossy(&name), String::from_utf8_lossy(&value));
-        taken_over = taken_over.or_else(|| dialogue.redispatch(&name, &value));
-        if let Some(target) = dialogue.redispatched(&name, &value) {
-            access = access.max(redispatched_access(site, &decoded, target, visit.client.ip()));
+        match effect(site, &decoded, visit.client.ip(), &name, Some(&value)) {
+            Effect::None => {}
+            Effect::SignsIn => credentials = true,
+            Effect::TakenOver(other) => taken_over = taken_over.or(Some(other)),
+            Effect::Page(other) => access = access.max(other),
+            Effect::Unclear => taken_over = Some(TakenOver::Closed),
         }
-        credentials |= dialogue.is_credential_field(&name);
     }
     Question {
         own,
@@ -231,12 +234,6 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
         signed_in: visit.session.is_some(),
         backend_reset_form: site.reset.form == crate::recovery::Form::Backend,
     }
-}
-
-/// What the page asks for that a form field makes the CMS answer with, instead of the one at `path`.
-fn redispatched_access(site: &Site, path: &[u8], target: &str, client: IpAddr) -> Access {
-    let folder = path.strip_suffix(b"/").unwrap_or(path);
-    site.access.access(&[folder, b"/", target.as_bytes()].concat(), client)
 }
 
 /// Leads from a page of the CMS to the gate's own in its place.

@@ -98,7 +98,7 @@ async fn request_body(
     body: Incoming,
 ) -> Result<RequestBody, Fault> {
     let inspect = match pass {
-        Pass::Visitor => inspection(visit),
+        Pass::Visitor => inspection(visit)?,
         // It is allowed to reach those forms: that is what it is trusted for.
         Pass::Trusted => None,
     };
