@@ -6,16 +6,15 @@
 //! never ends. What cannot be read as the backend would read it, a name without end or a charset of its own, is refused.
 
 use std::net::IpAddr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use aho_corasick::AhoCorasick;
 use encoding_rs::{Encoding, UTF_8};
 use http::header::CONTENT_TYPE;
 use memchr::memmem::{self, Finder};
 
 use super::decide::field;
 use super::policy::Access;
-use super::{Site, redispatched};
+use super::{Site, disposition, field_name, redispatched};
 use crate::forward::{Fault, Inspect};
 use crate::visit::Visit;
 
@@ -122,8 +121,7 @@ struct Asked {
 impl Asked {
     fn judge(&self, name: &[u8], value: Option<&[u8]>) -> Result<(), &'static str> {
         let dialogue = self.site.cms.dialogue();
-        let (name, known) =
-            (String::from_utf8_lossy(name), String::from_utf8_lossy(value.unwrap_or_default()));
+        let (name, known) = (field_name(name), String::from_utf8_lossy(value.unwrap_or_default()));
         if dialogue.is_credential_field(&name) {
             return Err("it signs in past the gate");
         }
@@ -196,7 +194,7 @@ impl Inspect for Urlencoded {
 }
 
 /// `Content-Disposition: form-data; name="…"`, in pieces of any size. A part's head begins behind the boundary, wherever that
-/// stands, and ends with an empty line; every `name=` in it is looked at. Contents are passed over, and looked at where they
+/// stands, and ends with an empty line; every `name=` in it is looked at, see [`disposition`]. Contents are passed over, and looked at where they
 /// are; only what may be the beginning of a boundary is kept for the next piece.
 struct Multipart {
     judge: Judge,
@@ -205,9 +203,6 @@ struct Multipart {
     kept: Vec<u8>,
     in_head: bool,
 }
-
-static NAME: LazyLock<Option<AhoCorasick>> =
-    LazyLock::new(|| AhoCorasick::builder().ascii_case_insensitive(true).build(["name"]).ok());
 
 impl Multipart {
     fn new(judge: Judge, boundary: &[u8]) -> Self {
@@ -260,13 +255,7 @@ impl Multipart {
     /// Judges every name in the head that was kept.
     fn judge_head(&mut self) -> Result<(), &'static str> {
         let head = std::mem::take(&mut self.kept);
-        let names = NAME.as_ref().into_iter().flat_map(|name| name.find_iter(&head));
-        for found in names {
-            if let Some(name) = parameter(head.get(found.end()..).unwrap_or_default()) {
-                (self.judge)(name, None)?;
-            }
-        }
-        Ok(())
+        disposition::names(&head).try_for_each(|name| (self.judge)(&name, None))
     }
 }
 

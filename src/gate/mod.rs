@@ -6,6 +6,7 @@
 
 mod audience;
 mod decide;
+mod disposition;
 mod inspect;
 mod next;
 pub mod policy;
@@ -216,7 +217,7 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
     let mut access = site.access.access(&decoded, visit.client.ip());
     let mut credentials = false;
     for (name, value) in query.into_iter().flat_map(|query| all_fields(query.as_bytes())) {
-        let (name, value) = (String::from_utf8_lossy(&name), String::from_utf8_lossy(&value));
+        let (name, value) = (field_name(&name), String::from_utf8_lossy(&value));
         if let Some(target) = redispatched(site, &decoded, &name, &value, visit.client.ip()) {
             taken_over = taken_over.or(target.taken_over);
             access = access.max(target.access);
@@ -240,16 +241,27 @@ struct Redispatched {
     access: Access,
 }
 
+/// The name of a field as text. Zope finds the types at its end by a pattern that also fits before a line feed, which is then
+/// no part of the name.
+fn field_name(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).replace('\n', "")
+}
+
 /// What a form field, sent to `path` (decoded), makes of the request it is in.
 fn redispatched(site: &Site, path: &[u8], name: &str, value: &str, client: IpAddr) -> Option<Redispatched> {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/');
     let dialogue = site.cms.dialogue();
     let target = dialogue.redispatched(name, value)?;
+    let unclear = Redispatched { taken_over: Some(TakenOver::Closed), access: Access::Deny };
+    // The value names the page, and a further type may be a charset in which it is to be read.
+    if name.strip_prefix(':').is_some_and(|types| types.contains([':', '.'])) {
+        return Some(unclear);
+    }
     let folder = path.strip_suffix(b"/").unwrap_or(path);
     let whole = [folder, b"/", target.as_bytes()].concat();
     // Zope walks `..` and `VirtualHostBase` here as well as in any path, out of the site and into another's name.
     let Ok(page) = CanonicalPath::parse(&percent_encode(&whole, KEPT).to_string()) else {
-        return Some(Redispatched { taken_over: Some(TakenOver::Closed), access: Access::Deny });
+        return Some(unclear);
     };
     let taken_over = dialogue.redispatch(name, value);
     Some(Redispatched { taken_over, access: site.access.access(page.decoded(), client) })
