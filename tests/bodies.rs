@@ -12,7 +12,7 @@ const OPEN: &str = "access.default = \"public\"";
 const SMALL_MEMORY: &str =
     "access.default = \"public\"\n[site.forward]\nspool_above = \"64 KiB\"\nbody_limit = \"1 MiB\"\n";
 
-const HASTY: &str = "access.default = \"public\"\n[site.forward]\nresponse_timeout = \"150ms\"\n";
+const HASTY: &str = "access.default = \"public\"\n[site.forward]\nresponse_timeout = \"500ms\"\n";
 
 /// Bytes that no two places have alike.
 fn bytes(count: usize) -> Vec<u8> {

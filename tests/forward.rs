@@ -15,7 +15,7 @@ use support::raw::{Backend, Message, ask, connect, get, ok, post};
 const OPEN: &str = "access.default = \"public\"";
 
 /// With deadlines that a test can wait for.
-const HASTY: &str = "access.default = \"public\"\n[site.forward]\nconnect_timeout = \"150ms\"\nresponse_timeout = \"150ms\"\nidle_timeout = \"150ms\"\n";
+const HASTY: &str = "access.default = \"public\"\n[site.forward]\nconnect_timeout = \"500ms\"\nresponse_timeout = \"500ms\"\nidle_timeout = \"500ms\"\n";
 
 /// A backend that answers every request on a connection with these bytes and then leaves it open.
 fn saying(bytes: impl Into<Vec<u8>>) -> Backend {

@@ -1,67 +1,116 @@
 //! What a posted form must not say.
 //!
-//! Zope lets the *body* of a request choose what answers it and who asks, whatever the path ([`super::field`]). So the names
-//! of the fields are read as the body passes. Nothing is held back: a body has its length promised, the backend acts only
-//! when it has all of it, and a refused one never ends.
+//! Zope lets the *body* of a request choose what answers it (`mail_password:method=…`) and who asks
+//! (`__ac_name=…&__ac_password=…`), whatever the path. So the names of the fields are read as the body passes.
+//! Nothing is held back: a body has its length promised, the backend acts only when it has all of it, and a refused one
+//! never ends. What cannot be read as the backend would read it, a name without end or a charset of its own, is refused.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use encoding_rs::Encoding;
+use encoding_rs::{Encoding, UTF_8};
 use http::header::CONTENT_TYPE;
+use memchr::memmem::{self, Finder};
 
-use super::Site;
-use super::decide::fields;
-use super::field::{Effect, effect};
-use super::multipart::Multipart;
+use super::decide::field;
 use super::policy::Access;
+use super::{Site, disposition, field_name, redispatched};
 use crate::forward::{Fault, Inspect};
 use crate::visit::Visit;
 
-/// The inspection a body of this kind needs, if any.
+/// The most bytes of a field of a form that are looked at; a name is far shorter.
+const LONGEST_FIELD: usize = 2048;
+
+/// The longest head of a part of a multipart body, in bytes.
+const LONGEST_HEAD: usize = 16 * 1024;
+
+/// The inspection that the body of this request needs, if any.
 ///
 /// # Errors
-/// [`Fault::BodyRefused`] for a form in a charset in which the names of its fields cannot be read as they stand.
+/// [`Fault::BodyRefused`] for a kind of body that is refused unread.
 pub(super) fn inspection(visit: &Visit<'_>) -> Result<Option<Box<dyn Inspect>>, Fault> {
     let kind = visit.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let kind = kind.trim_ascii().to_ascii_lowercase();
-    let is = |prefix: &[u8]| kind.starts_with(prefix);
-    if is(b"application/json") || is(b"text/xml") || is(b"application/xml") || is(b"application/octet-stream")
-    {
-        return Ok(None);
-    }
-    let judge = Judge {
-        site: Arc::clone(visit.site),
-        path: percent_encoding::percent_decode_str(visit.path).collect(),
-        client: visit.client.ip(),
-        most: if visit.session.is_some() { Access::SignedIn } else { Access::Public },
+    let judge = || {
+        let asked = Asked {
+            site: Arc::clone(visit.site),
+            path: percent_encoding::percent_decode_str(visit.path).collect(),
+            client: visit.client.ip(),
+            most: if visit.session.is_some() { Access::SignedIn } else { Access::Public },
+        };
+        Box::new(move |name: &[u8], value: Option<&[u8]>| asked.judge(name, value))
     };
-    let is_form =
-        kind.is_empty() || memchr::memmem::find(&kind, b"form").is_some() || is(b"application/x-url");
-    if is_form && !is_read_as_it_stands(&kind) {
-        return Err(Fault::BodyRefused("its charset hides what it says"));
-    }
-    // A body of any other type is read as a form as well, as far as it is one: some reader may.
-    Ok(Some(if is(b"multipart/") {
-        Box::new(Multipart::new(judge))
-    } else {
-        Box::new(Urlencoded { judge, is_form, field: Vec::new(), cut: None })
-    }))
-}
-
-/// Whether every charset that a type names has ASCII where ASCII has it. Zope reads the names of fields in it.
-fn is_read_as_it_stands(kind: &[u8]) -> bool {
-    memchr::memmem::find_iter(kind, b"charset").all(|at| {
-        let rest = kind.get(at + b"charset".len()..).unwrap_or_default().trim_ascii_start();
-        let Some(rest) = rest.strip_prefix(b"=") else { return true };
-        let label = rest.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        let label = label.strip_prefix(b"\"").and_then(|label| label.strip_suffix(b"\"")).unwrap_or(label);
-        Encoding::for_label(label).is_some_and(Encoding::is_ascii_compatible)
+    Ok(match Reading::of(kind).map_err(Fault::BodyRefused)? {
+        Reading::Other => None,
+        Reading::Form => Some(Box::new(Urlencoded::new(judge()))),
+        Reading::Multipart(boundary) => Some(Box::new(Multipart::new(judge(), &boundary))),
     })
 }
 
-/// Judges a field by what it would make of the request it is in.
-pub(super) struct Judge {
+/// How a backend reads a body, by its `Content-Type`.
+#[derive(Debug, PartialEq, Eq)]
+enum Reading {
+    /// `a=b&c=d`.
+    Form,
+    /// Parts, with what stands between them.
+    Multipart(Vec<u8>),
+    /// As no form.
+    Other,
+}
+
+impl Reading {
+    fn of(kind: &[u8]) -> Result<Self, &'static str> {
+        let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let essence = essence.to_ascii_lowercase();
+        // Zope reads a body without a type as a form, and one of two misspelt types.
+        let has = |word: &[u8]| memmem::find(&essence, word).is_some();
+        if essence.is_empty() || has(b"urlencoded") || has(b"url-encoded") {
+            let plain = parameters(kind, b"charset").all(|charset| charset.is_some_and(is_plain_charset));
+            return if plain { Ok(Self::Form) } else { Err("it is written in a charset of its own") };
+        }
+        if has(b"multipart") {
+            // Browsers like the word in the boundary itself.
+            let mut boundaries = parameters(kind, b"boundary").flatten();
+            return match (boundaries.next(), boundaries.next()) {
+                (Some(boundary), None) if is_boundary(boundary) => Ok(Self::Multipart(boundary.to_vec())),
+                _ => Err("its parts have no boundary, or more than one"),
+            };
+        }
+        Ok(Self::Other)
+    }
+}
+
+/// The value of every `name=value` and `name="value"` in a field value, wherever it stands; `None` where it cannot be read.
+fn parameters<'a>(text: &'a [u8], name: &'static [u8]) -> impl Iterator<Item = Option<&'a [u8]>> {
+    (0..text.len())
+        .filter(|at| text.get(*at..at + name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name)))
+        .map(move |at| parameter(text.get(at + name.len()..).unwrap_or_default()))
+}
+
+/// The value in `="value"` or `=value`.
+fn parameter(rest: &[u8]) -> Option<&[u8]> {
+    let value = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+    let (value, ends): (_, &[u8]) =
+        value.strip_prefix(b"\"").map_or((value, b";\r\n"), |value| (value, b"\"\r\n"));
+    value.split(|byte| ends.contains(byte)).next()
+}
+
+/// Whether letters, digits and `_` are written in it as in ASCII, each in one byte, and no other way. Python, which decodes
+/// the names of fields in old CMSs, knows charsets in which they are not: UTF-7, UTF-16, EBCDIC.
+fn is_plain_charset(label: &[u8]) -> bool {
+    Encoding::for_label(label).is_some_and(|encoding| encoding == UTF_8 || encoding.is_single_byte())
+}
+
+/// RFC 2046, section 5.1.1, without the characters that parsers treat in different ways.
+fn is_boundary(text: &[u8]) -> bool {
+    (1..=70).contains(&text.len())
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"'+_-.".contains(byte))
+}
+
+/// Judges a field by its name and, where that was read, its value.
+type Judge = Box<dyn Fn(&[u8], Option<&[u8]>) -> Result<(), &'static str> + Send>;
+
+/// What was asked for, and what a field may make of it.
+struct Asked {
     site: Arc<Site>,
     path: Vec<u8>,
     client: IpAddr,
@@ -69,96 +118,283 @@ pub(super) struct Judge {
     most: Access,
 }
 
-impl Judge {
-    /// `value` is `None` where it cannot be seen.
-    pub(super) fn field(&self, name: &[u8], value: Option<&[u8]>) -> Result<(), &'static str> {
-        match effect(&self.site, &self.path, self.client, name, value) {
-            Effect::None => Ok(()),
-            Effect::Page(access) if access <= self.most => Ok(()),
-            Effect::Page(_) => Err("it reaches a page that is not allowed"),
-            Effect::SignsIn => Err("it signs in past the gate"),
-            Effect::TakenOver(_) => Err("it reaches a form that the gate takes over"),
-            Effect::Unclear => Err("it does not say clearly which page it reaches"),
+impl Asked {
+    fn judge(&self, name: &[u8], value: Option<&[u8]>) -> Result<(), &'static str> {
+        let dialogue = self.site.cms.dialogue();
+        let (name, known) = (field_name(name), String::from_utf8_lossy(value.unwrap_or_default()));
+        if dialogue.is_credential_field(&name) {
+            return Err("it signs in past the gate");
+        }
+        if value.is_none() && dialogue.redispatched(&name, "") == Some("") {
+            return Err("it names the page that answers where that cannot be read");
+        }
+        match redispatched(&self.site, &self.path, &name, &known, self.client) {
+            Some(target) if target.taken_over.is_some() => Err("it reaches a form that the gate takes over"),
+            Some(target) if target.access > self.most => Err("it reaches a page that is not allowed"),
+            _ => Ok(()),
         }
     }
 }
 
-/// `a=b&c=d`, in pieces of any size.
+/// `a=b&c=d`, in pieces of any size. To old Zopes `;` separates as well, to new ones it does not: it is read both ways.
 struct Urlencoded {
     judge: Judge,
-    /// Whether it is a form by its type, and not only by somebody's reading.
-    is_form: bool,
-    /// The current field, up to [`HELD`] bytes.
+    ways: [Passing; 2],
+}
+
+/// The field that is passing.
+struct Passing {
+    separators: &'static [u8],
+    /// Its beginning.
     field: Vec<u8>,
-    /// The end of its name, once the name is longer than that.
-    cut: Option<Cut>,
+    /// Whether that is not all of it.
+    is_cut: bool,
 }
-
-#[derive(Default)]
-struct Cut {
-    end: Vec<u8>,
-    is_whole: bool,
-}
-
-/// How much of a field is held, in bytes. A name can be three times as long percent-encoded, and no honest one is longer
-/// than some hundred bytes.
-const HELD: usize = 2048;
 
 impl Urlencoded {
-    fn push(&mut self, piece: &[u8]) {
-        let room = HELD.saturating_sub(self.field.len());
-        let (held, rest) = piece.split_at_checked(room).unwrap_or((piece, &[]));
-        self.field.extend_from_slice(held);
-        if rest.is_empty() {
-            return;
-        }
-        let cut = self.cut.get_or_insert_default();
-        if cut.is_whole || memchr::memchr(b'=', &self.field).is_some() {
-            return;
-        }
-        let end = memchr::memchr(b'=', rest);
-        cut.is_whole = end.is_some();
-        let name = rest.get(..end.unwrap_or(rest.len())).unwrap_or(rest);
-        cut.end.extend_from_slice(name.get(name.len().saturating_sub(HELD)..).unwrap_or(name));
-        cut.end.drain(..cut.end.len().saturating_sub(HELD));
+    fn new(judge: Judge) -> Self {
+        let way = |separators| Passing { separators, field: Vec::new(), is_cut: false };
+        Self { judge, ways: [way(b"&;"), way(b"&")] }
     }
+}
 
-    fn end_field(&mut self) -> Result<(), &'static str> {
-        let cut = self.cut.take();
-        let judged = match cut.filter(|_| self.is_form) {
-            // A long name with a type at its end: what it names is somewhere in the middle.
-            Some(cut) if has_type(&cut.end) => Err("it does not say clearly what it means"),
-            Some(_) => fields(&self.field).try_for_each(|(name, _)| self.judge.field(&name, None)),
-            None => fields(&self.field).try_for_each(|(name, value)| self.judge.field(&name, Some(&value))),
+impl Passing {
+    fn end_field(&mut self, judge: &Judge) -> Result<(), &'static str> {
+        let judged = if self.is_cut && !self.field.contains(&b'=') {
+            Err("a field's name has no end")
+        } else {
+            let (name, value) = field(&self.field);
+            judge(&name, (!self.is_cut).then_some(&value))
         };
         self.field.clear();
+        self.is_cut = false;
         judged
     }
 }
 
-/// Whether the name of a field, or its end, ends in a type such as `:int`.
-fn has_type(name: &[u8]) -> bool {
-    fields(name).any(|(name, _)| {
-        let name = name.trim_ascii_end();
-        let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'\n');
-        let start = name.iter().rposition(|byte| !word(byte));
-        start.is_some_and(|at| name.get(at) == Some(&b':') && at + 1 < name.len())
-    })
-}
-
 impl Inspect for Urlencoded {
     fn inspect(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
-        let mut pieces = bytes.split(|byte| matches!(byte, b'&' | b';')).peekable();
-        while let Some(piece) = pieces.next() {
-            self.push(piece);
-            if pieces.peek().is_some() {
-                self.end_field()?;
+        for way in &mut self.ways {
+            let mut pieces = bytes.split(|byte| way.separators.contains(byte)).peekable();
+            while let Some(piece) = pieces.next() {
+                let room = LONGEST_FIELD.saturating_sub(way.field.len());
+                way.is_cut |= piece.len() > room;
+                way.field.extend_from_slice(piece.get(..room).unwrap_or(piece));
+                if pieces.peek().is_some() {
+                    way.end_field(&self.judge)?;
+                }
             }
         }
         Ok(())
     }
 
     fn finish(&mut self) -> Result<(), &'static str> {
-        self.end_field()
+        self.ways.iter_mut().try_for_each(|way| way.end_field(&self.judge))
+    }
+}
+
+/// `Content-Disposition: form-data; name="…"`, in pieces of any size. A part's head begins behind the boundary, wherever that
+/// stands, and ends with an empty line; every `name=` in it is looked at, see [`disposition`]. Contents are passed over, and looked at where they
+/// are; only what may be the beginning of a boundary is kept for the next piece.
+struct Multipart {
+    judge: Judge,
+    boundary: Finder<'static>,
+    /// What has been seen of a head, or of a boundary.
+    kept: Vec<u8>,
+    in_head: bool,
+}
+
+impl Multipart {
+    fn new(judge: Judge, boundary: &[u8]) -> Self {
+        let boundary = Finder::new(&[b"--", boundary].concat()).into_owned();
+        Self { judge, boundary, kept: Vec::new(), in_head: false }
+    }
+
+    /// Passes contents over; gives what stands behind the next boundary.
+    fn pass<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let length = self.boundary.needle().len();
+        // One that lies across the seam of two pieces is found in the last bytes of one with the first of the other.
+        let seam = self.kept.len();
+        self.kept.extend_from_slice(bytes.get(..length).unwrap_or(bytes));
+        if let Some(at) = self.boundary.find(&self.kept) {
+            self.kept.clear();
+            return bytes.get((at + length).saturating_sub(seam)..);
+        }
+        if let Some(at) = self.boundary.find(bytes) {
+            self.kept.clear();
+            return bytes.get(at + length..);
+        }
+        if bytes.len() > length {
+            self.kept.clear();
+            self.kept.extend_from_slice(bytes.get(bytes.len() - length..).unwrap_or_default());
+        }
+        let surplus = self.kept.len().saturating_sub(length - 1);
+        self.kept.drain(..surplus);
+        None
+    }
+
+    /// Gathers a head; gives what stands behind it once it has ended.
+    fn gather<'b>(&mut self, bytes: &'b [u8]) -> Result<Option<&'b [u8]>, &'static str> {
+        let seam = self.kept.len();
+        self.kept.extend_from_slice(bytes.get(..=LONGEST_HEAD).unwrap_or(bytes));
+        let end = memchr::memchr_iter(b'\n', &self.kept).find_map(|at| {
+            let rest = self.kept.get(at + 1..)?;
+            (rest.starts_with(b"\n") || rest.starts_with(b"\r\n")).then_some(at + 1)
+        });
+        match end {
+            Some(end) => {
+                self.kept.truncate(end);
+                self.judge_head()?;
+                Ok(bytes.get(end.saturating_sub(seam)..))
+            }
+            None if self.kept.len() > LONGEST_HEAD => Err("the head of a part has no end"),
+            None => Ok(None),
+        }
+    }
+
+    /// Judges every name in the head that was kept.
+    fn judge_head(&mut self) -> Result<(), &'static str> {
+        let head = std::mem::take(&mut self.kept);
+        disposition::names(&head).try_for_each(|name| (self.judge)(&name, None))
+    }
+}
+
+impl Inspect for Multipart {
+    fn inspect(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
+        loop {
+            let rest = if self.in_head { self.gather(bytes)? } else { self.pass(bytes) };
+            let Some(rest) = rest else { return Ok(()) };
+            self.in_head = !self.in_head;
+            bytes = rest;
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), &'static str> {
+        if self.in_head { self.judge_head() } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Seen = Arc<Mutex<Vec<(String, Option<String>)>>>;
+
+    /// A judge that notes every field and minds none.
+    fn noting(seen: &Seen) -> Judge {
+        let seen = Arc::clone(seen);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Box::new(move |name, value| {
+            seen.lock().unwrap().push((text(name), value.map(text)));
+            Ok(())
+        })
+    }
+
+    fn run(mut inspect: impl Inspect, pieces: &[&[u8]]) -> Result<(), &'static str> {
+        pieces.iter().try_for_each(|piece| inspect.inspect(piece))?;
+        inspect.finish()
+    }
+
+    fn names(multipart: &[&[u8]]) -> Result<Vec<String>, &'static str> {
+        let seen = Seen::default();
+        run(Multipart::new(noting(&seen), b"b.1"), multipart)?;
+        let seen = std::mem::take(&mut *seen.lock().unwrap());
+        Ok(seen.into_iter().map(|(name, _)| name).collect())
+    }
+
+    fn values(form: &[&[u8]]) -> Result<Vec<(String, Option<String>)>, &'static str> {
+        let seen = Seen::default();
+        run(Urlencoded::new(noting(&seen)), form)?;
+        let mut seen = std::mem::take(&mut *seen.lock().unwrap());
+        seen.sort();
+        seen.dedup();
+        Ok(seen)
+    }
+
+    #[test]
+    fn a_type_says_how_a_body_is_read_or_it_is_refused() {
+        let multipart = |boundary: &str| Ok(Reading::Multipart(boundary.as_bytes().to_vec()));
+        for (kind, reading) in [
+            ("", Ok(Reading::Form)),
+            ("application/x-www-form-urlencoded", Ok(Reading::Form)),
+            ("Application/X-WWW-Form-URLencoded; charset=UTF-8", Ok(Reading::Form)),
+            ("application/x-url-encoded;charset=\"iso-8859-15\"", Ok(Reading::Form)),
+            ("application/json, application/x-www-form-urlencoded", Ok(Reading::Form)),
+            (
+                "multipart/form-data; boundary=----WebKitFormBoundary7MA4",
+                multipart("----WebKitFormBoundary7MA4"),
+            ),
+            ("multipart/form-data; boundary=\"b\"; charset=utf-8", multipart("b")),
+            ("application/json", Ok(Reading::Other)),
+            ("text/plain;charset=UTF-16", Ok(Reading::Other)),
+            ("image/png", Ok(Reading::Other)),
+        ] {
+            assert_eq!(Reading::of(kind.as_bytes()), reading, "{kind}");
+        }
+        for kind in [
+            "application/x-www-form-urlencoded; charset=utf-7",
+            "application/x-www-form-urlencoded; charset=UTF-16LE",
+            "application/x-www-form-urlencoded; charset=cp037",
+            "application/x-www-form-urlencoded; charset=utf-8; charset=cp037",
+            "application/x-www-form-urlencoded; charset",
+            "application/x-www-form-urlencoded; charset=shift_jis",
+            "multipart/form-data",
+            "multipart/form-data; boundary=",
+            "multipart/form-data; boundary=a; boundary=b",
+            "multipart/form-data; boundary=a=b",
+            "multipart/form-data; boundary=\"a\\b\"",
+        ] {
+            assert!(Reading::of(kind.as_bytes()).is_err(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn every_name_in_the_head_of_a_part_is_seen_and_no_content_is() {
+        let body = b"--b.1\r\nContent-Disposition: form-data; name=\"one\"\r\n\r\n<input name=\"no\">\n\nname=no\r\n\
+            --b.1\r\nContent-Type: text/html; NAME=two\r\nContent-Disposition: form-data;\r\n name = three\r\n\r\n\
+            --b.x\r\nname=no\r\n--b.1\nContent-Disposition: form-data; name=four; filename=\"a\"\n\nx--b.1\r\nname=five";
+        let expected = ["one", "two", "three", "four", "a", "five"];
+        assert_eq!(names(&[body]).unwrap(), expected);
+        for at in 0..body.len() {
+            assert_eq!(names(&[&body[..at], &body[at..]]).unwrap(), expected, "split at {at}");
+        }
+        let bytes: Vec<&[u8]> = body.chunks(1).collect();
+        assert_eq!(names(&bytes).unwrap(), expected, "byte by byte");
+    }
+
+    #[test]
+    fn what_has_no_end_is_refused() {
+        let long = "x".repeat(LONGEST_HEAD + 1);
+        let head = format!("--b.1\r\nContent-Disposition: form-data; name=\"{long}:method\"\r\n\r\n");
+        assert!(names(&[head.as_bytes()]).is_err());
+        assert!(names(&[head.as_bytes().first_chunk::<99>().unwrap(), head.as_bytes()]).is_err());
+        assert!(values(&[format!("{long}:method=1").as_bytes()]).is_err());
+        let cut = values(&[format!("a={long}&b=1").as_bytes()]).unwrap();
+        assert_eq!(cut, [("a".to_owned(), None), ("b".to_owned(), Some("1".to_owned()))]);
+    }
+
+    #[test]
+    fn a_semicolon_separates_and_does_not() {
+        let pair = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
+        assert_eq!(
+            values(&[b":method=a;/../b&c=d"]).unwrap(),
+            [pair("/../b", ""), pair(":method", "a"), pair(":method", "a;/../b"), pair("c", "d")]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(fields in "([a-c%4:=;&]{0,9}&){0,9}", cuts in proptest::collection::vec(0..90usize, 0..5)) {
+            let whole = values(&[fields.as_bytes()]).unwrap();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(fields.len())).collect();
+            cuts.extend([0, fields.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &fields.as_bytes()[cut[0]..cut[1]]).collect();
+            prop_assert_eq!(values(&pieces).unwrap(), whole);
+        }
     }
 }

@@ -6,9 +6,8 @@
 
 mod audience;
 mod decide;
-mod field;
+mod disposition;
 mod inspect;
-mod multipart;
 mod next;
 pub mod policy;
 mod relay;
@@ -21,13 +20,14 @@ use std::time::Instant;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 pub use self::audience::Audience;
 pub use self::decide::{Decision, Endpoint, Pass, Question, Reason, all_fields, decide, fields};
-use self::field::{Effect, effect};
 pub use self::next::Next;
+use self::policy::Access;
 pub use self::site::Site;
-use crate::admit::{self, Admitted, Refusal};
+use crate::admit::{self, Admitted, CanonicalPath, Refusal};
 use crate::cms::TakenOver;
 use crate::endpoints;
 use crate::forward::Upstream;
@@ -217,13 +217,12 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
     let mut access = site.access.access(&decoded, visit.client.ip());
     let mut credentials = false;
     for (name, value) in query.into_iter().flat_map(|query| all_fields(query.as_bytes())) {
-        match effect(site, &decoded, visit.client.ip(), &name, Some(&value)) {
-            Effect::None => {}
-            Effect::SignsIn => credentials = true,
-            Effect::TakenOver(other) => taken_over = taken_over.or(Some(other)),
-            Effect::Page(other) => access = access.max(other),
-            Effect::Unclear => taken_over = Some(TakenOver::Closed),
+        let (name, value) = (field_name(&name), String::from_utf8_lossy(&value));
+        if let Some(target) = redispatched(site, &decoded, &name, &value, visit.client.ip()) {
+            taken_over = taken_over.or(target.taken_over);
+            access = access.max(target.access);
         }
+        credentials |= dialogue.is_credential_field(&name);
     }
     Question {
         own,
@@ -234,6 +233,38 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
         signed_in: visit.session.is_some(),
         backend_reset_form: site.reset.form == crate::recovery::Form::Backend,
     }
+}
+
+/// The page that a form field makes the CMS answer with, instead of the one at the path.
+struct Redispatched {
+    taken_over: Option<TakenOver>,
+    access: Access,
+}
+
+/// The name of a field as text. Zope finds the types at its end by a pattern that also fits before a line feed, which is then
+/// no part of the name.
+fn field_name(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).replace('\n', "")
+}
+
+/// What a form field, sent to `path` (decoded), makes of the request it is in.
+fn redispatched(site: &Site, path: &[u8], name: &str, value: &str, client: IpAddr) -> Option<Redispatched> {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/');
+    let dialogue = site.cms.dialogue();
+    let target = dialogue.redispatched(name, value)?;
+    let unclear = Redispatched { taken_over: Some(TakenOver::Closed), access: Access::Deny };
+    // The value names the page, and a further type may be a charset in which it is to be read.
+    if name.strip_prefix(':').is_some_and(|types| types.contains([':', '.'])) {
+        return Some(unclear);
+    }
+    let folder = path.strip_suffix(b"/").unwrap_or(path);
+    let whole = [folder, b"/", target.as_bytes()].concat();
+    // Zope walks `..` and `VirtualHostBase` here as well as in any path, out of the site and into another's name.
+    let Ok(page) = CanonicalPath::parse(&percent_encode(&whole, KEPT).to_string()) else {
+        return Some(unclear);
+    };
+    let taken_over = dialogue.redispatch(name, value);
+    Some(Redispatched { taken_over, access: site.access.access(page.decoded(), client) })
 }
 
 /// Leads from a page of the CMS to the gate's own in its place.
