@@ -103,7 +103,8 @@ def set_mail_sender(registry):
 
 
 app.acl_users._doAddUser(*ROOT_USER, ["Manager"], [])  # noqa: F821 - `app` comes from zconsole
-site = addPloneSite(app, "Plone", title="Intranet")  # noqa: F821
+# The theme is a choice on the form that makes a site; without it pages come without any style.
+site = addPloneSite(app, "Plone", title="Intranet", extension_ids=("plonetheme.barceloneta:default",))  # noqa: F821
 setSite(site)
 site.portal_workflow.setDefaultChain("simple_publication_workflow")
 add_users(site)

@@ -78,7 +78,13 @@ async fn no_head_puts_another_visitors_answer_out_of_step() {
                     }
                     2 => {
                         let answer = browser.post("/@@search", &[("SearchableText", "handbook")]).await;
-                        assert!(answer.status == 200 && answer.text().contains("/docs/handbook"));
+                        assert!(
+                            answer.status == 200 && answer.text().contains("/docs/handbook"),
+                            "{} {:?} {}",
+                            answer.status,
+                            answer.headers,
+                            answer.text()
+                        );
                     }
                     _ => {
                         let answer = browser.send("PROPFIND".parse().unwrap(), "/docs", None).await;
