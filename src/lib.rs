@@ -20,6 +20,8 @@
 //!           ├── forward    one exchange with the backend: pool, retry, deadlines, tunnel
 //!           └── rewrite    internal → public in headers, cookies and bodies
 //! ```
+//! Beside it, on a thread of its own, [`mail`] takes the CMS's mail, makes its links public by the same maps, and passes it on.
+//!
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
 //! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`], [`csrf`],
 //! [`seal`], [`observe`], [`background`], [`clock`], [`random`], [`secret`].
@@ -49,6 +51,7 @@ pub mod gate;
 pub mod identity;
 pub mod limits;
 pub mod listen;
+pub mod mail;
 pub mod observe;
 pub mod pages;
 pub mod random;

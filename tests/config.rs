@@ -20,7 +20,13 @@ fn the_sample_names_every_key_with_its_default() {
     let (sample, warnings) = parse(SAMPLE).unwrap();
     assert_eq!(warnings, []);
     // Uncommented, each default must be what the code does without it. What has no default is an example, and is left out.
-    let examples = ["# workers =", "# templates =", "# header =", "# trusted_requests ="];
+    let examples = [
+        "# workers =",
+        "# listen = \"127.0.0.1:2525\"",
+        "# templates =",
+        "# header =",
+        "# trusted_requests =",
+    ];
     let uncommented: String = SAMPLE
         .lines()
         .filter(|line| !examples.iter().any(|example| line.starts_with(example)))
@@ -149,6 +155,31 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
         ("agent", "SITE[site.password_reset]\nuser_agent = \"a\\nb\"\n", "cannot be sent in a header"),
         ("source", "SITE[site.password_reset]\nsource_address = \"eth0\"\n", "`eth0` is no IP address"),
         ("no session", "[session]\nidle = \"0\"\n", "a session of no length lets nobody in"),
+        (
+            "mail through itself",
+            "[mail]\nsend = \"smtp://localhost:2525\"\n[mail.relay]\nlisten = \"127.0.0.1:2525\"\nSITE",
+            "proxy.toml:3:1: error: the relay at 127.0.0.1:2525 would send to itself",
+        ),
+        (
+            "mail from nobody",
+            "[mail.relay]\nlisten = \"127.0.0.1:2525\"\naccept_from = []\nSITE",
+            "proxy.toml:1:1: error: the relay takes mail from nobody",
+        ),
+        (
+            "mail to nowhere",
+            "[mail]\nsend = \"mail.example.org\"\n",
+            "proxy.toml:2:8: error: `mail.example.org` is no place to send mail to",
+        ),
+        (
+            "mail by TLS",
+            "[mail]\nsend = \"smtps://mail.example.org\"\n",
+            "TLS to the mail server is not supported by this version",
+        ),
+        (
+            "mail of its own",
+            "[mail]\nfrom = \"a@example.org\"\n",
+            "`from`: the gate sends no mail of its own yet",
+        ),
         ("store", "[store]\nurl = \"mysql:a\"\n", "proxy.toml:2:7: error: "),
     ] {
         let findings = parse(&text.replace("SITE", SITE)).expect_err(name);
@@ -168,6 +199,17 @@ fn trusting_everyone_is_a_warning() {
         warnings[0]
             .to_string()
             .starts_with("proxy.toml:2:1: warning: `0.0.0.0/0` lets everyone say who they are"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn taking_mail_from_everyone_is_a_warning() {
+    let (_, warnings) =
+        parse(&format!("[mail.relay]\nlisten = \"127.0.0.1:2525\"\naccept_from = [\"0.0.0.0/0\"]\n{SITE}"))
+            .unwrap();
+    assert!(
+        warnings[0].to_string().starts_with("proxy.toml:3:1: warning: `0.0.0.0/0` lets everyone send mail"),
         "{warnings:?}"
     );
 }

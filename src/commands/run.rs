@@ -42,6 +42,9 @@ fn start(file: &Path) -> Result<(), String> {
     for address in running.addresses() {
         tracing::info!(%address, "listening");
     }
+    if let Some(address) = running.mail_address() {
+        tracing::info!(%address, "taking mail");
+    }
     runtime.block_on(signalled()).map_err(|error| format!("cannot wait for signals: {error}"))?;
     tracing::info!("stopping: no new connections; requests in flight may end");
     running.stop();

@@ -19,7 +19,7 @@ pub use self::site::{SignIn, Site, VirtualHosting};
 use self::url::Scheme;
 use self::values::SecretSource;
 use crate::secret::Secret;
-use crate::{limits, listen, observe, pages, session, store};
+use crate::{limits, listen, mail, observe, pages, session, store};
 
 /// Everything `proxy.toml` says.
 #[derive(Clone, Debug, Deserialize)]
@@ -43,6 +43,9 @@ pub struct Config {
     /// What is logged.
     #[serde(default)]
     pub log: observe::Settings,
+    /// Where mail goes, and the relay for the CMS's own.
+    #[serde(default)]
+    pub mail: mail::Settings,
     /// The sites.
     #[serde(default, rename = "site")]
     pub sites: Vec<Spanned<Site>>,
@@ -153,6 +156,29 @@ impl Config {
                 );
             }
             self.reset_findings(site, &mut error);
+        }
+        if let Some(address) = self.mail.relay.listen {
+            let offset = text.find("[mail.relay]").unwrap_or(0);
+            if self.mail.send.is(address) {
+                error(
+                    offset,
+                    format!(
+                        "the relay at {address} would send to itself; let `send` name the real mail server, or `listen` another port"
+                    ),
+                );
+            }
+            if self.mail.relay.accept_from.is_empty() || self.mail.relay.connection_limit == 0 {
+                error(offset, "the relay takes mail from nobody; name the CMS's address in accept_from and a connection_limit above 0, or leave `listen` out".to_owned());
+            }
+        }
+        for network in self.mail.relay.accept_from.iter().filter(|network| network.prefix_len() == 0) {
+            let offset = text.find("accept_from").unwrap_or(0);
+            findings.push(Finding::warning(
+                file,
+                text,
+                offset,
+                format!("`{network}` lets everyone send mail through the gate; name the CMS's address"),
+            ));
         }
         for network in &self.server.trusted_proxies {
             if network.prefix_len() == 0 {

@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::settings::{Address, Prefix, Settings};
 use crate::gate::Worker;
+use crate::mail;
 use crate::state::Shared;
 
 /// A gate that is serving. Dropping it stops it without waiting.
@@ -24,6 +25,7 @@ pub struct Running {
     addresses: Vec<SocketAddr>,
     stop: watch::Sender<Stop>,
     workers: Vec<JoinHandle<()>>,
+    mail: Option<SocketAddr>,
     /// Keeps memory and store at one; ends when the sender is dropped.
     house: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
@@ -50,15 +52,22 @@ pub fn start(shared: &Arc<Shared>) -> Result<Running, String> {
         .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
         .max(1);
     let (sockets, addresses) = socket::bind_all(&settings.listen, count)?;
+    let relay = mail::bind(shared)?;
     let (stop, stopped) = watch::channel(Stop::No);
-    let mut workers = Vec::with_capacity(count);
+    let mut workers = Vec::with_capacity(count.saturating_add(1));
     for (number, sockets) in sockets.into_iter().enumerate() {
         let (worker, stopped) = (Worker::new(Arc::clone(shared)), stopped.clone());
         workers.push(thread(format!("worker-{number}"), serve::serve(sockets, Arc::new(worker), stopped))?);
     }
+    let mail = relay.as_ref().map(mail::Bound::address);
+    if let Some(relay) = relay {
+        let mut stopped = stopped.clone();
+        let served = async move { relay.serve(serve::told(&mut stopped)).await };
+        workers.push(thread("mail".to_owned(), served)?);
+    }
     let (end, ended) = oneshot::channel();
     let house = thread("house".to_owned(), keep_house(Arc::clone(shared), ended))?;
-    Ok(Running { addresses, stop, workers, house: Some((end, house)) })
+    Ok(Running { addresses, stop, workers, mail, house: Some((end, house)) })
 }
 
 /// A thread with a runtime of its own, for `work` and what it spawns.
@@ -89,6 +98,11 @@ impl Running {
     /// The addresses that are listened on, with the ports that were free where port 0 was asked for.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where mail is taken, if it is.
+    pub fn mail_address(&self) -> Option<SocketAddr> {
+        self.mail
     }
 
     /// Takes no more connections, lets the requests in flight end, and waits for that; at most `server.drain`.

@@ -42,7 +42,7 @@ pub(super) async fn serve(sockets: Vec<Bound>, worker: Arc<Worker>, stopped: wat
 }
 
 /// Waits until the gate is told to stop.
-async fn told(stopped: &mut watch::Receiver<Stop>) {
+pub(super) async fn told(stopped: &mut watch::Receiver<Stop>) {
     // The channel closes only with the gate.
     let _ = stopped.wait_for(|stop| *stop == Stop::Drain).await;
 }

@@ -279,6 +279,31 @@ impl Map {
         Step::No
     }
 
+    /// Every address in a whole text, and where there are internal names that are none.
+    pub(super) fn finds(&self, text: &[u8]) -> (Vec<Found>, Vec<usize>) {
+        let (mut cursor, mut next) = (0, 0);
+        let (mut finds, mut remaining) = (Vec::new(), Vec::new());
+        while let Some(hit) = self.search.find(text, next) {
+            next = hit.saturating_add(1);
+            match self.around(text, hit, cursor, true) {
+                Step::Found(found) => {
+                    cursor = found.end;
+                    next = next.max(cursor);
+                    finds.push(found);
+                }
+                _ if self.remains(text, hit) => remaining.push(hit),
+                _ => {}
+            }
+        }
+        (finds, remaining)
+    }
+
+    /// How surely a match is this site's own: the length of the prefix it carries; an address without it is anybody's.
+    pub(super) fn claim(&self, found: &Found) -> Option<usize> {
+        (found.has_prefix() || self.grammar.prefix.is_empty())
+            .then(|| self.grammar.prefix.iter().map(Vec::len).sum())
+    }
+
     /// What asking the grammar at every position finds: the truth that the search is tested against.
     #[cfg(test)]
     pub(super) fn rewrite_slowly(&self, text: &[u8]) -> Vec<u8> {

@@ -21,6 +21,7 @@ mod headers;
 mod html;
 mod map;
 mod origins;
+mod sites;
 mod spelling;
 mod stream;
 #[cfg(test)]
@@ -32,4 +33,5 @@ pub use cookies::set_cookie;
 pub use headers::{Plan, is_textual, plan, response_headers};
 pub use map::Map;
 pub use origins::{Mode, Origins, OriginsError};
+pub use sites::{Rewritten, Sites};
 pub use stream::Stream;

@@ -17,6 +17,8 @@ pub const HOST: &str = "www.example.test";
 pub struct Gate {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it takes mail, if it does.
+    pub mail: Option<SocketAddr>,
     /// The time, as it believes.
     pub clock: ManualClock,
     running: Option<Running>,
@@ -56,8 +58,14 @@ impl Gate {
     pub fn from_toml(toml: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the gate's files");
         let clock = ManualClock::at(Timestamp::from_millis(1_700_000_000_000));
-        let mut gate =
-            Self { address: ([127, 0, 0, 1], 0).into(), clock, running: None, folder, toml: toml.to_owned() };
+        let mut gate = Self {
+            address: ([127, 0, 0, 1], 0).into(),
+            mail: None,
+            clock,
+            running: None,
+            folder,
+            toml: toml.to_owned(),
+        };
         gate.start();
         gate
     }
@@ -85,10 +93,12 @@ impl Gate {
         });
         let running = listen::start(&Arc::new(opened.unwrap())).unwrap();
         self.address = running.addresses()[0];
+        self.mail = running.mail_address();
         self.running = Some(running);
     }
 
-    fn stop(&mut self) {
+    /// Stops the gate, and waits until it has.
+    pub fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             running.stop();
         }

@@ -5,5 +5,6 @@
 pub mod browser;
 pub mod gate;
 pub mod journey;
+pub mod mailsink;
 pub mod raw;
 pub mod standin;

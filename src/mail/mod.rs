@@ -1,0 +1,33 @@
+//! The CMS's own mail, on its way out: a relay between the CMS's mail host and the real mail server.
+//!
+//! A CMS that cannot be told its public address writes its internal one into every mail: password resets, registrations. No HTTP
+//! proxy sees them. So the CMS is told to send its mail to the gate (`[mail.relay] listen`), which takes it from the networks
+//! that are named and no others (`session`), makes links public (`message`, and below it `header`, `part`, `text`), and passes
+//! it on to the real server *while the CMS waits* (`next`): what that server answers is what the CMS is answered, for each
+//! recipient and for the message. There is no queue, and so nothing that can be lost between.
+//!
+//! It defends against internal names in mails; against SMTP smuggling (see `session`); against being an open relay; and against
+//! mail that goes round in circles (`trace`).
+//!
+//! What it does not do: offer STARTTLS, for which there is no certificate yet; sign messages anew whose DKIM signature a change
+//! broke (the signature is removed; let the server behind sign); look into parts that are signed or encrypted, which is said
+//! in the log; rename mailboxes (`From: admin@plone.internal` is the operator's to change); or answer for names in `Received` fields
+//! that servers before it wrote.
+
+mod header;
+mod message;
+mod next;
+mod part;
+mod relay;
+mod reply;
+mod session;
+mod settings;
+mod text;
+mod trace;
+
+#[cfg(test)]
+mod tests;
+
+pub use message::{Outcome, TooDeep, rewrite};
+pub use relay::{Bound, bind};
+pub use settings::{Destination, Relay, Settings};

@@ -1,0 +1,193 @@
+//! The relay: takes connections from the CMS, and passes messages on.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::message;
+use super::next::{Delivery, Next};
+use super::reply::Reply;
+use super::session::{Session, turn_away};
+use super::settings;
+use super::trace::Trace;
+use crate::clock::Clock;
+use crate::random::{self, Random};
+use crate::rewrite::Sites;
+use crate::state::Shared;
+
+/// What all conversations share.
+pub(super) struct Relay {
+    pub(super) settings: settings::Relay,
+    pub(super) trace: Trace,
+    pub(super) next: Next,
+    sites: Arc<Sites>,
+    clock: Arc<dyn Clock>,
+    prefix: String,
+    messages: AtomicU64,
+}
+
+/// A relay that listens and does not yet take anything.
+pub struct Bound {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    drain: Duration,
+    relay: Relay,
+}
+
+/// Binds the relay's address, if one is configured.
+///
+/// # Errors
+/// One sentence that names the address, when it cannot be listened on.
+pub fn bind(shared: &Shared) -> Result<Option<Bound>, String> {
+    let mail = &shared.config.mail;
+    let Some(address) = mail.relay.listen else { return Ok(None) };
+    let listener = listen(address).map_err(|error| {
+        format!("{address} cannot be listened on: {error}; stop what does, or choose another address in [mail.relay] listen")
+    })?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let public: Vec<String> =
+        shared.config.sites.iter().map(|site| site.as_ref().public_url.as_ref().to_string()).collect();
+    let trace = Trace::of(&public);
+    let timeout = mail.relay.reply_timeout.as_duration();
+    let relay = Relay {
+        settings: mail.relay.clone(),
+        next: Next::new(&mail.send, &shared.config.folder, trace.name(), timeout),
+        trace,
+        sites: Arc::new(Sites::new(shared.sites.iter().map(|site| site.origins.as_ref()))),
+        clock: Arc::clone(&shared.clock),
+        prefix: prefix(shared.random.as_ref()),
+        messages: AtomicU64::new(0),
+    };
+    Ok(Some(Bound { listener, address, drain: shared.config.server.drain.as_duration(), relay }))
+}
+
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn prefix(random: &dyn Random) -> String {
+    random::bytes::<6>(random).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Bound {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes mail until `stop`, and then until the last message in flight has ended; at most `server.drain`.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let listener = match TcpListener::from_std(self.listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "the mail relay cannot be served"),
+        };
+        let room = Arc::new(Semaphore::new(self.relay.settings.connection_limit));
+        let relay = Arc::new(self.relay);
+        let (stopping, stopped) = watch::channel(false);
+        // Every conversation holds a sender; the channel closes when the last one has ended.
+        let (alive, mut ended) = mpsc::channel::<Infallible>(1);
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let (stream, peer) = tokio::select! {
+                () = stop.as_mut() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::error!(%error, "cannot accept a connection for mail");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                }
+            };
+            let (relay, room, stopped, alive) =
+                (Arc::clone(&relay), Arc::clone(&room), stopped.clone(), alive.clone());
+            tokio::spawn(async move {
+                let _alive = alive;
+                let peer = peer.ip().to_canonical();
+                if !relay.settings.accept_from.iter().any(|network| network.contains(&peer)) {
+                    return turn_away(stream, peer, &Reply::new(554, "5.7.1 Mail is not taken from here"))
+                        .await;
+                }
+                let Ok(_room) = room.try_acquire() else {
+                    return turn_away(stream, peer, &Reply::new(421, "4.3.2 Too many connections")).await;
+                };
+                let _ = stream.set_nodelay(true);
+                Session::new(stream, relay, stopped).run().await;
+            });
+        }
+        drop(listener);
+        drop(alive);
+        stopping.send_replace(true);
+        if tokio::time::timeout(self.drain, ended.recv()).await.is_err() {
+            tracing::warn!(
+                seconds = self.drain.as_secs(),
+                "mail was still on its way when the time to drain was over; its sender was told nothing and keeps it"
+            );
+        }
+    }
+}
+
+impl Relay {
+    /// Rewrites a message and hands it to the next server. The reply is that server's, or says why it was not asked.
+    pub(super) async fn pass_on(
+        &self,
+        delivery: Delivery,
+        message: Vec<u8>,
+        recipients: usize,
+        protocol: &'static str,
+    ) -> Reply {
+        let now = self.clock.now();
+        let id = format!("{}-{:x}", self.prefix, self.messages.fetch_add(1, Ordering::Relaxed));
+        let size = message.len();
+        let (sites, trace) = (Arc::clone(&self.sites), self.trace.clone());
+        // A large message takes its time; other conversations go on meanwhile.
+        let looked_into = tokio::task::spawn_blocking(move || {
+            trace.check(&message).map_err(|_| Reply::new(554, "5.4.6 The message goes round in circles"))?;
+            let mut done = message::rewrite(&sites, &message)
+                .map_err(|error| Reply::new(554, &format!("5.6.0 The message has {error}")))?;
+            let message = done.message.take().unwrap_or(message);
+            Ok((done, message))
+        })
+        .await
+        .unwrap_or_else(|_| Err(Reply::later("4.3.0 The message could not be looked into")));
+        let (done, message) = match looked_into {
+            Ok(looked_into) => looked_into,
+            Err(reply) => {
+                delivery.abandon().await;
+                tracing::warn!(id, size, recipients, verdict = reply.code, "mail refused");
+                return reply;
+            }
+        };
+        if done.signed > 0 || done.unreadable > 0 || done.remaining > 0 {
+            let (signed, unreadable, remaining) = (done.signed, done.unreadable, done.remaining);
+            tracing::warn!(
+                id,
+                signed,
+                unreadable,
+                remaining,
+                "mail with parts left alone or internal names left in it"
+            );
+        }
+        let received = self.trace.received(protocol, &id, now);
+        let file = format!("{}-{id}", now.as_millis());
+        let reply = delivery.message([received.into_bytes(), message].concat(), &file).await;
+        tracing::info!(
+            id,
+            size,
+            recipients,
+            replaced = done.replaced,
+            unsigned = done.unsigned,
+            verdict = reply.code,
+            "mail"
+        );
+        reply
+    }
+}

@@ -1,0 +1,449 @@
+//! One conversation with the CMS, as its mail server (RFC 5321).
+//!
+//! What it says is passed on command by command, and so are the answers: the sender, each recipient, the message. Nothing is
+//! kept. Until the next server has accepted a message the CMS has not been told that it is accepted.
+//!
+//! # SMTP smuggling
+//! A message ends with `CR LF . CR LF` and with nothing else. A bare LF is a line end *within* a message: Python's smtplib sends
+//! bytes as they are, and Zope's are such; it leaves the gate as CR LF, so that no server behind sees a line end where this one
+//! saw none. A bare CR is no line end to anyone who is careful: such a message is refused and the connection closed, so that
+//! nothing behind it is taken for a command. So is what a client sends behind `DATA` before it was told to go ahead.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smtp_proto::request::receiver::{DataReceiver, DummyDataReceiver};
+use smtp_proto::{Error, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_SMTPUTF8, MailFrom, RcptTo, Request};
+use std::borrow::Cow;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
+
+use super::next::Delivery;
+use super::relay::Relay;
+use super::reply::Reply;
+
+/// The longest command line (RFC 5321 asks for 512, RFC 6531 for more).
+const LONGEST_COMMAND: usize = 4096;
+/// How long hanging up may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How much is read at once.
+const PIECE: usize = 16 * 1024;
+
+/// One conversation.
+pub(super) struct Session<S> {
+    stream: S,
+    relay: Arc<Relay>,
+    /// Whether the gate has been told to stop.
+    stopped: watch::Receiver<bool>,
+    /// Read and not yet looked at.
+    input: Vec<u8>,
+    /// Said and not yet sent: answers to commands that came together leave together.
+    output: Vec<u8>,
+    greeted: Option<&'static str>,
+    transaction: Option<Transaction>,
+}
+
+/// A message whose sender has been accepted.
+struct Transaction {
+    delivery: Delivery,
+    protocol: &'static str,
+    utf8: bool,
+    recipients: usize,
+    /// Named, accepted or not.
+    named: usize,
+}
+
+/// Why a conversation is over.
+#[derive(Debug)]
+enum End {
+    /// The CMS is gone.
+    Gone,
+    /// The last thing to say.
+    Say(Reply),
+}
+
+impl From<std::io::Error> for End {
+    fn from(_: std::io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// Says to a client of another network that it is one, and hangs up.
+pub(super) async fn turn_away<S: AsyncWrite + Unpin>(mut stream: S, peer: IpAddr, reply: &Reply) {
+    tracing::warn!(%peer, code = reply.code, "mail is not taken from here");
+    let _ =
+        tokio::time::timeout(Duration::from_secs(5), stream.write_all(reply.to_string().as_bytes())).await;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    pub(super) fn new(stream: S, relay: Arc<Relay>, stopped: watch::Receiver<bool>) -> Self {
+        Self {
+            stream,
+            relay,
+            stopped,
+            input: Vec::new(),
+            output: Vec::new(),
+            greeted: None,
+            transaction: None,
+        }
+    }
+
+    /// Talks until it is over.
+    pub(super) async fn run(mut self) {
+        let Err(end) = self.talk().await;
+        self.reset().await;
+        if let End::Say(reply) = end {
+            self.say(&reply);
+            let _ = tokio::time::timeout(FAREWELL, self.leave()).await;
+        }
+    }
+
+    /// Sends what was said and hangs up. What still comes is read and thrown away: unread, it would make the system take back
+    /// what was said.
+    async fn leave(&mut self) -> Result<(), End> {
+        self.flush().await?;
+        self.stream.shutdown().await?;
+        let mut piece = vec![0; PIECE];
+        while self.stream.read(&mut piece).await? > 0 {}
+        Ok(())
+    }
+
+    async fn talk(&mut self) -> Result<std::convert::Infallible, End> {
+        self.say(&Reply::new(220, &format!("{} ESMTP Lychgate", self.relay.trace.name())));
+        loop {
+            let line = self.line().await?;
+            let reply = match Request::parse(&mut line.iter()) {
+                Ok(request) => self.answer(request).await?,
+                Err(error) => misunderstood(&error),
+            };
+            // The next server is about to hang up, and so must who says so.
+            if reply.code == 421 {
+                return Err(End::Say(reply));
+            }
+            self.say(&reply);
+        }
+    }
+
+    async fn answer(&mut self, request: Request<Cow<'_, str>>) -> Result<Reply, End> {
+        Ok(match request {
+            Request::Ehlo { .. } => {
+                self.reset().await;
+                self.greeted = Some("ESMTP");
+                let size = format!("SIZE {}", self.relay.settings.message_limit.as_u64());
+                Reply::of_lines(250, [self.relay.trace.name(), "PIPELINING", &size, "8BITMIME", "SMTPUTF8"])
+            }
+            Request::Helo { .. } => {
+                self.reset().await;
+                self.greeted = Some("SMTP");
+                Reply::new(250, self.relay.trace.name())
+            }
+            Request::Mail { from } => self.sender(&from).await,
+            Request::Rcpt { to } => self.recipient(&to).await,
+            Request::Data => self.data().await?,
+            Request::Rset => {
+                self.reset().await;
+                Reply::new(250, "2.0.0 Ok")
+            }
+            Request::Noop { .. } => Reply::new(250, "2.0.0 Ok"),
+            Request::Vrfy { .. } => Reply::new(252, "2.1.5 Send the mail and see"),
+            Request::Quit => return Err(End::Say(Reply::new(221, "2.0.0 Bye"))),
+            _ => Reply::new(502, "5.5.1 Not here"),
+        })
+    }
+
+    async fn sender(&mut self, from: &MailFrom<Cow<'_, str>>) -> Reply {
+        let Some(greeted) = self.greeted else { return Reply::new(503, "5.5.1 Say EHLO first") };
+        if self.transaction.is_some() {
+            return Reply::new(503, "5.5.1 There is a sender already");
+        }
+        let known = MailFrom {
+            address: from.address.clone(),
+            flags: from.flags & (MAIL_BODY_7BIT | MAIL_BODY_8BITMIME | MAIL_SMTPUTF8),
+            size: from.size,
+            trans_id: None,
+            by: 0,
+            env_id: None,
+            solicit: None,
+            mtrk: None,
+            auth: None,
+            hold_for: 0,
+            hold_until: 0,
+            mt_priority: 0,
+        };
+        if *from != known {
+            return Reply::new(555, "5.5.4 A parameter that was not offered");
+        }
+        if from.size as u64 > self.relay.settings.message_limit.as_u64() {
+            return too_large();
+        }
+        let utf8 = from.flags & MAIL_SMTPUTF8 != 0;
+        let path = match path(&from.address, utf8) {
+            Ok(path) => path,
+            Err(reply) => return reply,
+        };
+        match self.relay.next.begin(&path, utf8).await {
+            Ok((delivery, reply)) => {
+                let protocol = if utf8 { "UTF8SMTP" } else { greeted };
+                self.transaction = Some(Transaction { delivery, protocol, utf8, recipients: 0, named: 0 });
+                reply
+            }
+            Err(reply) => {
+                tracing::warn!(code = reply.code, "the mail server refused a sender");
+                reply
+            }
+        }
+    }
+
+    async fn recipient(&mut self, to: &RcptTo<Cow<'_, str>>) -> Reply {
+        let Some(transaction) = &mut self.transaction else {
+            return Reply::new(503, "5.5.1 Say MAIL first");
+        };
+        if to.orcpt.is_some() || to.rrvs != 0 || to.flags != 0 {
+            return Reply::new(555, "5.5.4 A parameter that was not offered");
+        }
+        if transaction.named >= self.relay.settings.recipient_limit {
+            return Reply::new(452, "4.5.3 Too many recipients");
+        }
+        let path = match path(&to.address, transaction.utf8) {
+            // Nobody, or the parser's word for the postmaster of a host that has no mailboxes.
+            Ok(path) if path == "<>" => return Reply::new(553, "5.1.3 Nobody"),
+            Ok(path) => path,
+            Err(reply) => return reply,
+        };
+        transaction.named = transaction.named.saturating_add(1);
+        let reply = transaction.delivery.recipient(&path).await;
+        if reply.is_ok() {
+            transaction.recipients = transaction.recipients.saturating_add(1);
+        }
+        reply
+    }
+
+    async fn data(&mut self) -> Result<Reply, End> {
+        let Some(transaction) = &self.transaction else {
+            return Ok(Reply::new(503, "5.5.1 Say MAIL first"));
+        };
+        if transaction.recipients == 0 {
+            return Ok(Reply::new(554, "5.5.1 No valid recipients"));
+        }
+        if !self.input.is_empty() {
+            return Err(End::Say(Reply::new(503, "5.5.0 DATA ends a group of commands (RFC 2920)")));
+        }
+        self.say(&Reply::new(354, "Go ahead; end with CR LF . CR LF"));
+        let message = self.content().await?;
+        let Some(transaction) = self.transaction.take() else { return Err(End::Gone) };
+        let Some(message) = message else {
+            transaction.delivery.abandon().await;
+            return Ok(too_large());
+        };
+        let Ok(message) = with_line_ends(message) else {
+            transaction.delivery.abandon().await;
+            tracing::warn!("a message was refused because of a carriage return by itself");
+            return Err(End::Say(Reply::new(550, "5.6.0 A carriage return without a line feed")));
+        };
+        let Transaction { delivery, protocol, recipients, .. } = transaction;
+        Ok(self.relay.pass_on(delivery, message, recipients, protocol).await)
+    }
+
+    /// The message as it was before it was put on the line; `None` if it is too large.
+    async fn content(&mut self) -> Result<Option<Vec<u8>>, End> {
+        let limit = self.relay.settings.message_limit.as_usize();
+        let (mut message, mut receiver) = (Vec::new(), DataReceiver::new());
+        // The line end of the command is the first of those that a lone dot can stand behind: messages may be empty.
+        receiver.ingest(&mut b"\r\n".iter(), &mut message);
+        message.clear();
+        while message.len() <= limit {
+            self.read().await?;
+            let mut bytes = self.input.iter();
+            let ended = receiver.ingest(&mut bytes, &mut message);
+            self.input = bytes.as_slice().to_vec();
+            if ended {
+                return Ok((message.len() <= limit).then_some(message));
+            }
+        }
+        // As much again is waited for, so that the CMS hears why; then it has to do without.
+        let mut seen = message.len();
+        drop(message);
+        let mut rest = DummyDataReceiver::new_data(&receiver);
+        while seen <= limit.saturating_mul(2) {
+            self.read().await?;
+            seen = seen.saturating_add(self.input.len());
+            let mut bytes = self.input.iter();
+            let ended = rest.ingest(&mut bytes);
+            self.input = bytes.as_slice().to_vec();
+            if ended {
+                return Ok(None);
+            }
+        }
+        Err(End::Say(too_large()))
+    }
+
+    async fn reset(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            transaction.delivery.abandon().await;
+        }
+    }
+
+    /// The next command, with its line end.
+    async fn line(&mut self) -> Result<Vec<u8>, End> {
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.input) {
+                let rest = self.input.split_off(end.saturating_add(1));
+                return Ok(std::mem::replace(&mut self.input, rest));
+            }
+            if self.input.len() > LONGEST_COMMAND {
+                return Err(End::Say(Reply::new(500, "5.5.2 The line is too long")));
+            }
+            self.read().await?;
+        }
+    }
+
+    /// Sends what was said, and waits for more.
+    async fn read(&mut self) -> Result<(), End> {
+        self.flush().await?;
+        let idle = self.relay.settings.idle_timeout.as_duration();
+        // Between messages a stop ends the conversation; a message that was begun may end.
+        let stop = async {
+            match self.transaction {
+                None => drop(self.stopped.wait_for(|stopped| *stopped).await),
+                Some(_) => std::future::pending().await,
+            }
+        };
+        let mut piece = vec![0; PIECE];
+        let read = tokio::select! {
+            biased;
+            read = self.stream.read(&mut piece) => read?,
+            () = stop => return Err(End::Say(Reply::new(421, "4.3.2 The gate is being stopped"))),
+            () = tokio::time::sleep(idle) => return Err(End::Say(Reply::new(421, "4.4.2 Nothing was said for too long"))),
+        };
+        if read == 0 {
+            return Err(End::Gone);
+        }
+        self.input.extend_from_slice(piece.get(..read).unwrap_or_default());
+        Ok(())
+    }
+
+    fn say(&mut self, reply: &Reply) {
+        self.output.extend_from_slice(reply.to_string().as_bytes());
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        let output = std::mem::take(&mut self.output);
+        let idle = self.relay.settings.idle_timeout.as_duration();
+        tokio::time::timeout(idle, self.stream.write_all(&output)).await.map_err(|_| End::Gone)??;
+        Ok(())
+    }
+}
+
+fn too_large() -> Reply {
+    Reply::new(552, "5.3.4 The message is too large")
+}
+
+fn misunderstood(error: &Error) -> Reply {
+    match error {
+        Error::UnknownCommand => Reply::new(500, "5.5.2 Not understood"),
+        Error::InvalidSenderAddress => Reply::new(553, "5.1.7 No such form of an address"),
+        Error::InvalidRecipientAddress => Reply::new(553, "5.1.3 No such form of an address"),
+        Error::SyntaxError { syntax } => Reply::new(501, &format!("5.5.4 The form is: {syntax}")),
+        Error::InvalidParameter { .. } | Error::UnsupportedParameter { .. } => {
+            Reply::new(555, "5.5.4 A parameter that was not offered")
+        }
+        _ => Reply::new(500, "5.5.2 Not understood"),
+    }
+}
+
+/// An address as it is written in a command: `<a@b>`, `<"a b"@c>`, `<>`.
+fn path(address: &str, utf8: bool) -> Result<String, Reply> {
+    if address.chars().any(char::is_control) {
+        return Err(Reply::new(553, "5.1.3 No such form of an address"));
+    }
+    if !address.is_ascii() && !utf8 {
+        return Err(Reply::new(553, "5.6.7 An address beyond ASCII needs SMTPUTF8"));
+    }
+    let Some((local, domain)) = address.rsplit_once('@') else { return Ok(format!("<{address}>")) };
+    let plain = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+    if domain.contains(['<', '>', ' ', '"']) {
+        return Err(Reply::new(553, "5.1.3 No such form of an address"));
+    }
+    // The parser takes the quotes away.
+    if local.chars().all(plain) {
+        return Ok(format!("<{local}@{domain}>"));
+    }
+    let quoted: String =
+        local.chars().flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c])).collect();
+    Ok(format!("<\"{quoted}\"@{domain}>"))
+}
+
+/// The message has a carriage return that no line feed follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct BareReturn;
+
+/// Makes every line end CR LF. Who ends lines with a bare LF also doubles the dots behind them, so they are halved here.
+fn with_line_ends(message: Vec<u8>) -> Result<Vec<u8>, BareReturn> {
+    let mut out = Vec::new();
+    let (mut literal, mut before) = (0_usize, None);
+    let mut bytes = message.iter().enumerate().peekable();
+    while let Some((at, byte)) = bytes.next() {
+        let next = bytes.peek().map(|(_, next)| **next);
+        match byte {
+            b'\r' if next != Some(b'\n') => return Err(BareReturn),
+            b'\n' if before != Some(b'\r') => {
+                out.extend_from_slice(message.get(literal..at).unwrap_or_default());
+                out.extend_from_slice(b"\r\n");
+                literal = at.saturating_add(1);
+                if message.get(literal..).is_some_and(|rest| rest.starts_with(b"..")) {
+                    literal = literal.saturating_add(1);
+                }
+            }
+            _ => {}
+        }
+        before = Some(*byte);
+    }
+    if literal == 0 {
+        return Ok(message);
+    }
+    out.extend_from_slice(message.get(literal..).unwrap_or_default());
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_ends_become_what_every_server_sees_as_one() {
+        for (row, given, want) in [
+            ("proper", "a\r\nb\r\n..c\r\n", Ok("a\r\nb\r\n..c\r\n")),
+            ("bare LF", "a\nb\n", Ok("a\r\nb\r\n")),
+            ("mixed", "a\r\nb\nc\r\n", Ok("a\r\nb\r\nc\r\n")),
+            ("dots behind bare LF", "a\n..b\n.\nc\r\n..d", Ok("a\r\n.b\r\n.\r\nc\r\n..d")),
+            ("first line", "..a\n", Ok("..a\r\n")),
+            ("bare CR", "a\rb\r\n", Err(BareReturn)),
+            ("CR at the end", "a\r", Err(BareReturn)),
+            ("CR CR LF", "a\r\r\n", Err(BareReturn)),
+            ("empty", "", Ok("")),
+        ] {
+            let got = with_line_ends(given.as_bytes().to_vec());
+            assert_eq!(got.map(|bytes| String::from_utf8(bytes).unwrap()), want.map(str::to_owned), "{row}");
+        }
+    }
+
+    #[test]
+    fn addresses_go_on_as_they_came_and_cannot_break_out() {
+        for (line, want) in [
+            ("MAIL FROM:<a@b.example>\r\n", Ok("<a@b.example>")),
+            ("MAIL FROM:<>\r\n", Ok("<>")),
+            ("MAIL FROM:<\"a b\\\"c\"@d.example>\r\n", Ok("<\"a b\\\"c\"@d.example>")),
+            ("MAIL FROM:<\"a> SIZE=1\"@d.example>\r\n", Ok("<\"a> SIZE=1\"@d.example>")),
+            ("MAIL FROM:<\"a\u{1}\"@d.example>\r\n", Err(553)),
+            ("MAIL FROM:<ü@b.example>\r\n", Err(553)),
+        ] {
+            let Ok(Request::Mail { from }) = Request::parse(&mut line.as_bytes().iter()) else {
+                panic!("{line}: not understood")
+            };
+            let got = path(&from.address, false).map_err(|reply| reply.code);
+            assert_eq!(got, want.map(str::to_owned), "{line}");
+        }
+        assert_eq!(path("ü@b.example", true), Ok("<ü@b.example>".to_owned()));
+    }
+}

@@ -1,0 +1,124 @@
+//! A mail server that does what it is told, and remembers what it was told.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// What the server says where it would say yes: the beginning of what it was told, and the answer; `close` hangs up instead.
+pub type Script = &'static [(&'static str, &'static str)];
+
+/// A message as it was accepted, or refused at its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mail {
+    /// The whole command.
+    pub from: String,
+    /// The whole commands that were accepted.
+    pub to: Vec<String>,
+    /// What came between `DATA` and the lone dot, with its dots halved.
+    pub content: Vec<u8>,
+}
+
+/// The server. It lives as long as the test does.
+pub struct MailSink {
+    /// Where it listens.
+    pub address: SocketAddr,
+    mails: Arc<Mutex<Vec<Mail>>>,
+    commands: Arc<Mutex<Vec<String>>>,
+}
+
+impl MailSink {
+    /// Says yes to everything.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Says what the script says: to a command that begins so, to `greeting`, and to `end` of a message.
+    pub fn with(script: Script) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (mails, commands) = (Arc::<Mutex<Vec<Mail>>>::default(), Arc::<Mutex<Vec<String>>>::default());
+        let (all, said) = (Arc::clone(&mails), Arc::clone(&commands));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (all, said) = (Arc::clone(&all), Arc::clone(&said));
+                std::thread::spawn(move || serve(stream.unwrap(), script, &all, &said));
+            }
+        });
+        Self { address, mails, commands }
+    }
+
+    /// What came so far.
+    pub fn mails(&self) -> Vec<Mail> {
+        self.mails.lock().unwrap().clone()
+    }
+
+    /// Every command so far.
+    pub fn commands(&self) -> Vec<String> {
+        self.commands.lock().unwrap().clone()
+    }
+}
+
+fn serve(
+    mut stream: TcpStream,
+    script: Script,
+    mails: &Mutex<Vec<Mail>>,
+    commands: &Mutex<Vec<String>>,
+) -> Option<()> {
+    let mut input = BufReader::new(stream.try_clone().ok()?);
+    let scripted =
+        |told: &str| script.iter().find(|(start, _)| told.starts_with(start)).map(|(_, answer)| *answer);
+    let mut answer = |told: &str, otherwise: &str| {
+        let answer = scripted(told).unwrap_or(otherwise);
+        (answer != "close").then(|| stream.write_all(format!("{answer}\r\n").as_bytes()).ok())??;
+        Some(answer.starts_with(['2', '3']))
+    };
+    answer("greeting", "220 sink.example ESMTP")?;
+    let (mut from, mut to) = (String::new(), Vec::new());
+    loop {
+        let mut line = Vec::new();
+        if input.read_until(b'\n', &mut line).ok()? == 0 {
+            return None;
+        }
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        commands.lock().unwrap().push(line.clone());
+        match line.split(' ').next()? {
+            "EHLO" => answer(&line, "250-sink.example\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 PIPELINING")?,
+            "MAIL" => {
+                from = line.clone();
+                answer(&line, "250 2.1.0 sender ok")?
+            }
+            "RCPT" => {
+                let accepted = answer(&line, "250 2.1.5 recipient ok")?;
+                accepted.then(|| to.push(line.clone()));
+                accepted
+            }
+            "DATA" => {
+                if answer(&line, "354 go")? {
+                    let mut content = Vec::new();
+                    loop {
+                        let mut line = Vec::new();
+                        if input.read_until(b'\n', &mut line).ok()? == 0 {
+                            return None;
+                        }
+                        if line == b".\r\n" {
+                            break;
+                        }
+                        content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+                        if scripted("middle") == Some("close") {
+                            return None;
+                        }
+                    }
+                    let mail = Mail { from: std::mem::take(&mut from), to: std::mem::take(&mut to), content };
+                    mails.lock().unwrap().push(mail);
+                    answer("end", "250 2.0.0 queued as 4711")?;
+                }
+                true
+            }
+            "QUIT" => {
+                answer(&line, "221 bye")?;
+                return None;
+            }
+            _ => answer(&line, "250 ok")?,
+        };
+    }
+}
