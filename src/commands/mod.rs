@@ -1,7 +1,9 @@
 //! The command line, one file a command.
 
 mod check;
+mod print;
 mod run;
+mod sessions;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +31,11 @@ enum Command {
         #[arg(long, value_enum, default_value = "human")]
         format: Format,
     },
+    /// Who is signed in; ends sessions, at once, on every gate
+    Sessions {
+        #[command(subcommand)]
+        command: sessions::Command,
+    },
 }
 
 /// How a command prints.
@@ -46,5 +53,6 @@ pub fn main() -> ExitCode {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(&arguments.config),
         Command::Check { format } => check::check(&arguments.config, format),
+        Command::Sessions { command } => sessions::sessions(&arguments.config, command),
     }
 }
