@@ -21,7 +21,7 @@ use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
 pub use self::audience::Audience;
-pub use self::decide::{Decision, Endpoint, Pass, Question, Reason, decide, fields};
+pub use self::decide::{Api, Decision, Endpoint, Pass, Question, Reason, decide, fields};
 pub use self::next::Next;
 use self::policy::Access;
 pub use self::site::Site;
@@ -134,7 +134,7 @@ impl Worker {
         }
         match decide(question) {
             Decision::Own(endpoint) => {
-                if let Some(session) = &visit.session {
+                if let Some(session) = visit.session.as_ref().filter(|_| endpoint.extends_session()) {
                     self.touch(session, visit.path);
                 }
                 endpoints::answer(visit, endpoint, body).await
