@@ -1,6 +1,7 @@
 //! The command line, one file a command.
 
 mod check;
+mod doctor;
 mod print;
 mod run;
 mod sessions;
@@ -31,6 +32,8 @@ enum Command {
         #[arg(long, value_enum, default_value = "human")]
         format: Format,
     },
+    /// Speaks with the live backend and with the gate's public side, and says what is amiss and what to do
+    Doctor(doctor::Arguments),
     /// Who is signed in; ends sessions, at once, on every gate
     Sessions {
         #[command(subcommand)]
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(&arguments.config),
         Command::Check { format } => check::check(&arguments.config, format),
+        Command::Doctor(doctor) => doctor::doctor(&arguments.config, &doctor),
         Command::Sessions { command } => sessions::sessions(&arguments.config, command),
     }
 }
