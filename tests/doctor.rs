@@ -184,8 +184,17 @@ fn virtual_hosting_that_takes_no_effect_is_found() {
     assert_eq!((well, found["level"].as_str()), (false, Some("fail")), "{found}");
     assert_eq!(found["places"][0].as_str(), Some(deaf.url().as_str()), "{found}");
     let forwarded = "virtual_hosting = \"forwarded\"";
-    let (_, found) = hosting(&healthy, forwarded);
-    assert_eq!(found["level"].as_str(), Some("ok"), "the stand-in follows Host: {found}");
+    let (well, found) = hosting(&healthy, forwarded);
+    assert_eq!(
+        (well, found["level"].as_str()),
+        (false, Some("fail")),
+        "it follows Host, and keeps its path: {found}"
+    );
+    assert!(found["found"].as_str().unwrap().contains("/Plone, its path inside"), "{found}");
+    let following = StandIn::plone60();
+    following.answer("/Plone/login_form", Canned::html(200, format!("<a href='http://{HOST}/a'>a</a>")));
+    let (_, found) = hosting(&following, forwarded);
+    assert_eq!(found["level"].as_str(), Some("ok"), "{found}");
     deaf.answer("/Plone/login_form", Canned::html(200, format!("<a href='{}/a'>a</a>", deaf.url())));
     let (well, found) = hosting(&deaf, forwarded);
     assert_eq!((well, found["level"].as_str()), (false, Some("fail")), "{found}");
@@ -257,7 +266,7 @@ fn internal_names_that_get_out_are_found_with_page_and_place() {
     );
     let prefixed = found
         .iter()
-        .find(|finding| finding["found"].as_str().unwrap().contains("begin with /Plone"))
+        .find(|finding| finding["found"].as_str().unwrap().contains("begin with /Plone,"))
         .unwrap();
     let places = prefixed["places"].as_array().unwrap();
     assert!(prefixed["level"] == "warn" && places.contains(&"/news: /Plone/news".into()), "{prefixed}");

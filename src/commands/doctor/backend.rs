@@ -106,6 +106,13 @@ async fn hosting(ward: &Ward<'_>, recognised: bool, report: &mut Report) {
                     other,
                     found.into_iter().map(|leak| leak.name).collect(),
                 );
+            } else if let Some(inside) =
+                ward.inside().filter(|inside| page.contains(&format!("{}{inside}/", ward.site.origin)))
+            {
+                let found = format!(
+                    "told its public address, the CMS still writes links with {inside}, its path inside"
+                );
+                report.fail(CHECK, found, other);
             } else if page.contains(&ward.site.origin) {
                 report.ok(CHECK, format!("the CMS itself writes links to {}", ward.site.origin));
             } else {

@@ -110,14 +110,9 @@ fn wanted(ward: &Ward<'_>, root: &Url, target: &Url, is_part: bool) -> Option<St
 
 /// Whether a link of this site begins with the site's path at the backend, which says how things are inside.
 fn is_prefixed(ward: &Ward<'_>, root: &Url, target: &Url) -> bool {
-    let inside = ward.written.backend_url.as_ref().path();
-    let begins = |with: &str| {
-        target.path().strip_prefix(with).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    !inside.is_empty()
-        && target.origin() == root.origin()
-        && begins(inside)
-        && !ward.site.public.path().starts_with(inside)
+    let Some(inside) = ward.inside() else { return false };
+    let below = target.path().strip_prefix(inside);
+    target.origin() == root.origin() && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn tell(ward: &Ward<'_>, seen: &Seen, signed_in: bool, report: &mut Report) {
@@ -131,8 +126,9 @@ fn tell(ward: &Ward<'_>, seen: &Seen, signed_in: bool, report: &mut Report) {
         report.add(Level::Fail, check, found, next, seen.leaks.iter().cloned().collect());
     }
     if !seen.prefixed.is_empty() {
-        let inside = ward.written.backend_url.as_ref().path();
-        let found = format!("{} links begin with {inside}, the site's path inside", seen.prefixed.len());
+        let inside = ward.inside().unwrap_or_default();
+        let found =
+            format!("links that begin with {inside}, the site's path inside: {}", seen.prefixed.len());
         let next = "correct them in the CMS; with virtual_hosting = \"rewrite\" the gate does";
         report.add(Level::Warn, check, found, next, seen.prefixed.iter().cloned().collect());
     }

@@ -51,6 +51,14 @@ pub(super) struct Arguments {
     format: Format,
 }
 
+impl Ward<'_> {
+    /// The site's path at the backend, where that is none of its public path: then no link may show it.
+    fn inside(&self) -> Option<&str> {
+        let inside = self.written.backend_url.as_ref().path();
+        (!inside.is_empty() && !self.site.public.path().starts_with(inside)).then_some(inside)
+    }
+}
+
 fn public_address(text: &str) -> Result<url::Url, String> {
     let wrong = || format!("`{text}` is no address; write it like http://127.0.0.1:8080");
     let url: url::Url = text.parse().map_err(|_| wrong())?;
