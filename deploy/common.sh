@@ -10,6 +10,9 @@ debian_packages=(build-essential python3 python3-venv)
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
+# Zope refuses to start in a locale that is named but not installed, as after ssh from elsewhere.
+export LC_ALL=C.UTF-8
+
 # ---- what must be installed ----
 
 need_debian_packages() {
@@ -19,19 +22,17 @@ need_debian_packages() {
     [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
   done
   ((${#missing[@]})) || return 0
-  say "installing ${missing[*]}"
-  # A machine that was never updated knows no packages: try, update, try again.
-  apt_get install "${missing[@]}" >/dev/null 2>&1 || { apt_get update && apt_get install "${missing[@]}"; } >/dev/null ||
-    die "could not install ${missing[*]}; install them by hand and start again"
-}
-
-apt_get() {
   local as_root=()
   if ((EUID != 0)); then
-    command -v sudo >/dev/null || die "apt-get needs root, and there is no sudo: install ${debian_packages[*]} as root"
+    command -v sudo >/dev/null || die "${missing[*]} must be installed, and there is no sudo: do it as root"
     as_root=(sudo)
   fi
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends "$@" </dev/null
+  local apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends)
+  say "installing ${missing[*]}"
+  # A machine that was never updated knows no packages: try, update, try again.
+  "${apt_get[@]}" install "${missing[@]}" >/dev/null 2>&1 ||
+    { "${apt_get[@]}" update && "${apt_get[@]}" install "${missing[@]}"; } >/dev/null ||
+    die "could not install ${missing[*]}; install them by hand and start again"
 }
 
 # Debian 12's own rustc is older than the gate needs, so it is asked for and never installed behind one's back.

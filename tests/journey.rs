@@ -21,6 +21,7 @@ async fn journey(standin: StandIn) {
         internal: &address,
         user: "jdoe",
         password: "Secret1234!",
+        linked: &format!("http://{HOST}"),
         link: &link,
     };
     walk(&stage).await;

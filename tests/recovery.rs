@@ -251,3 +251,16 @@ async fn switched_off_there_is_no_page_no_link_and_no_way_to_the_cms() {
     assert!(!browser.get("/_gate/login").await.text().contains("forgot-password"));
     assert!(backend.requests().is_empty());
 }
+
+#[tokio::test]
+async fn a_call_of_xml_rpc_names_its_page_in_the_body_and_is_closed() {
+    let backend = StandIn::plone60();
+    let gate = Gate::with(&backend.url(), "[site.access]\ndefault = \"public\"\n");
+    for kind in ["text/xml", "Text/XML; charset=utf-16", "application/x; text/xml"] {
+        let body = b"<methodCall><methodName>mail&#95;password</methodName></methodCall>".to_vec();
+        let mut browser = Browser::new(gate.address, HOST);
+        let answer = browser.send(http::Method::POST, "/docs", Some((kind, body))).await;
+        assert_eq!(answer.status, 403, "{kind}");
+    }
+    assert!(backend.requests().is_empty());
+}

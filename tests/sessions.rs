@@ -147,15 +147,11 @@ async fn what_is_no_session_cookie_leads_to_sign_in_and_nowhere_else() {
         ("right length, unknown", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
         ("quoted", &format!("\"{real}\"")),
         ("trailing", &format!("{real}x")),
-        ("percent-encoded", &real.replace('a', "%61").replace('b', "%62")),
+        ("percent-encoded", &format!("%{:02x}{}", real.as_bytes()[0], &real[1..])),
     ] {
         let mut browser = Browser::new(gate.address, HOST).with("cookie", &format!("lychgate={value}"));
         let answer = browser.get("/docs").await;
-        let same = value.contains('%') || !value.eq(&real);
-        assert!(same);
-        if value != real {
-            assert_eq!(answer.status, 302, "{name}");
-        }
+        assert_eq!(answer.status, 302, "{name}");
     }
     // Cookie tossing: a sibling host plants a second cookie of our name.
     let mut tossed =

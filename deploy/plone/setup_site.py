@@ -67,7 +67,10 @@ def add_pages(site):
     )
     add(docs, "File", "file.txt", "A file", file=NamedBlobFile(b"plain text\n" * 200, "text/plain", "file.txt"))
     add(docs, "Image", "picture.png", "A picture", image=NamedBlobImage(PIXEL, "image/png", "picture.png"))
-    add(site, "Document", "secretpage", "Secret page", public=False, text=html("<p>Members only: the secret.</p>"))
+    secret = add(site, "Document", "secretpage", "Secret page", public=False, text=html("<p>Members: the secret.</p>"))
+    secret.manage_setLocalRoles("AuthenticatedUsers", ["Reader"])  # whoever is signed in
+    secret.reindexObjectSecurity()
+    add(site, "Document", "managerspage", "Managers' page", public=False, text=html("<p>For siteadmin.</p>"))
     add(site["news"], "News Item", "opening", "The gate is open", text=html("<p>News of the day.</p>"))
     # Its text is written by place_site.py, for it names the address the site stands at.
     add(site, "Document", "internal-links", "Links an author typed", text=html("<p></p>"))

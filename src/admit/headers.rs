@@ -6,7 +6,7 @@
 //! it meant) is never true.
 
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{CONNECTION, HeaderName};
 
 use super::Refusal;
 
@@ -62,6 +62,29 @@ const PREFIXES: &[&str] = &[
 const HOP_BY_HOP: &[&str] =
     &["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
+/// Beginnings of the names of fields that are for all recipients, whatever `Connection` says: a message would be read
+/// otherwise behind the gate than it was judged at the gate.
+const FOR_ALL: &[&str] = &[
+    "accept",
+    "cache-control",
+    "content-",
+    "cookie",
+    "date",
+    "etag",
+    "expires",
+    "host",
+    "if-",
+    "last-modified",
+    "location",
+    "origin",
+    "range",
+    "referer",
+    "sec-",
+    "set-cookie",
+    "user-agent",
+    "vary",
+];
+
 /// Refuses names that alias the fields by which a message is delimited.
 ///
 /// # Errors
@@ -90,6 +113,16 @@ pub fn may_pass(name: &HeaderName) -> bool {
 /// Whether the field belongs to one connection and is not passed on, in either direction.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(&name.as_str())
+}
+
+/// The fields that a message declares to be its connection's own (RFC 9110, section 7.6.1), and that it may.
+pub fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(CONNECTION).iter();
+    lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
+        .filter(|name| !FOR_ALL.iter().any(|start| name.as_str().starts_with(start)))
+        .collect()
 }
 
 fn is_aliased(name: &str) -> bool {
@@ -157,6 +190,14 @@ mod tests {
         ] {
             assert!(!may_pass(&name(field)), "{field}");
         }
+    }
+
+    #[test]
+    fn only_fields_that_nothing_depends_on_can_be_declared_a_connections_own() {
+        let line = http::HeaderValue::from_static("keep-alive, X-Hop,Cookie , content-type, HOST, , a b");
+        let headers = HeaderMap::from_iter([(CONNECTION, line)]);
+        assert_eq!(nominated(&headers), ["keep-alive", "x-hop"]);
+        assert_eq!(nominated(&HeaderMap::new()), [""; 0]);
     }
 
     #[test]

@@ -16,13 +16,13 @@ mod path;
 
 use std::net::IpAddr;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, StatusCode, Version};
 use ipnet::IpNet;
 
 pub use self::client::ClientIp;
-pub use self::headers::{is_hop_by_hop, may_pass};
+pub use self::headers::{is_hop_by_hop, may_pass, nominated};
 pub use self::host::PublicHost;
 pub use self::path::{CanonicalPath, PathError};
 
@@ -118,6 +118,10 @@ impl Refusal {
 pub fn admit(parts: &Parts, peer: IpAddr, trusted_proxies: &[IpNet]) -> Result<Admitted, Refusal> {
     let body = framing(parts)?;
     headers::refuse_framing_aliases(&parts.headers)?;
+    // ZServer takes the last, others the first or both: as a form to one and as none to the other.
+    if parts.headers.get_all(CONTENT_TYPE).iter().nth(1).is_some() {
+        return Err(Refusal::Framing("more than one Content-Type"));
+    }
     if !METHODS.contains(&parts.method.as_str()) {
         return Err(Refusal::Method);
     }
@@ -233,6 +237,7 @@ mod tests {
             ("comma first", &[("transfer-encoding", ",chunked")][..], Option::None),
             ("identity", &[("transfer-encoding", "identity")][..], Option::None),
             ("alias", &[("transfer_encoding", "chunked")][..], Option::None),
+            ("two types", &[("content-type", "a/b"), ("content-type", "c/d")][..], Option::None),
         ] {
             let request =
                 fields.iter().fold(get("/"), |request, (name, value)| request.header(*name, *value));

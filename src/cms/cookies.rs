@@ -95,9 +95,12 @@ impl KeptCookies {
 
     /// The value of a `Cookie` header that hands all of them back, marked as sensitive; `None` if there are none.
     pub fn to_cookie_header(&self) -> Option<HeaderValue> {
-        let pairs = self.0.iter().map(|(name, value)| format!("{name}={}", value.expose()));
-        let text = Secret::new(pairs.collect::<Vec<_>>().join("; "));
-        let mut header = HeaderValue::from_str(text.expose()).ok().filter(|header| !header.is_empty())?;
+        Self::cookie_header(self.to_bytes().expose().as_bytes())
+    }
+
+    /// The same from what [`Self::to_bytes`] made, which costs no parsing: it happens with every request.
+    pub fn cookie_header(bytes: &[u8]) -> Option<HeaderValue> {
+        let mut header = HeaderValue::from_bytes(bytes).ok().filter(|header| !header.is_empty())?;
         header.set_sensitive(true);
         Some(header)
     }
@@ -123,16 +126,19 @@ impl KeptCookies {
         }
     }
 
-    /// As bytes, to be sealed and stored.
+    /// As bytes, to be sealed and stored: `name=value; name=value`, as a `Cookie` header has them.
     pub fn to_bytes(&self) -> Secret {
-        let plain: BTreeMap<&str, &str> = self.0.iter().map(|(n, v)| (n.as_str(), v.expose())).collect();
-        Secret::new(serde_json::to_string(&plain).unwrap_or_default())
+        let pairs = self.0.iter().map(|(name, value)| format!("{name}={}", value.expose()));
+        Secret::new(pairs.collect::<Vec<_>>().join("; "))
     }
 
     /// From [`Self::to_bytes`]; `None` when the bytes are something else.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let plain: BTreeMap<String, String> = serde_json::from_slice(bytes).ok()?;
-        Some(Self(plain.into_iter().map(|(name, value)| (name, Secret::new(value))).collect()))
+        let text = std::str::from_utf8(bytes).ok()?;
+        let pairs = text.split("; ").filter(|pair| !pair.is_empty());
+        let pair =
+            |pair: &str| pair.split_once('=').map(|(name, value)| (name.to_owned(), Secret::new(value)));
+        pairs.map(pair).collect::<Option<_>>().map(Self)
     }
 }
 

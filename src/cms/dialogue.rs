@@ -102,6 +102,11 @@ impl Dialogue {
         self.credentials.fields.iter().any(|field| field == base || field == name)
     }
 
+    /// Whether a body with this `Content-Type`, posted anywhere, chooses for itself what answers it.
+    pub fn is_closed_type(&self, content_type: &[u8]) -> bool {
+        self.fields.is_closed_type(content_type)
+    }
+
     /// What a form field makes the CMS answer instead of the path it was sent to, as a path relative to it.
     /// The policy of that path must be asked too; [`PathRules::taken_over`] tells whether it is the gate's.
     pub fn redispatched<'a>(&self, name: &'a str, value: &'a str) -> Option<&'a str> {

@@ -170,9 +170,17 @@ fn segments<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D
 pub struct FieldRules {
     /// The types that make the field name the page that answers.
     redispatch: Vec<String>,
+    /// The media types by which a posted body chooses the page that answers, in ways that nobody reads here.
+    #[serde(default)]
+    closed_types: Vec<String>,
 }
 
 impl FieldRules {
+    pub(super) fn is_closed_type(&self, content_type: &[u8]) -> bool {
+        let lower = content_type.to_ascii_lowercase();
+        self.closed_types.iter().any(|closed| memchr::memmem::find(&lower, closed.as_bytes()).is_some())
+    }
+
     /// A field's name without the types at its end (`:int`, `:method`, the `.x` of an image button).
     pub(super) fn base<'a>(&self, name: &'a str) -> &'a str {
         if self.redispatch.is_empty() {

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use http_body::Body as _;
 
 use super::RequestBody;
-use crate::admit::{ClientIp, may_pass};
+use crate::admit::{ClientIp, may_pass, nominated};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -92,8 +92,12 @@ impl Outgoing<'_> {
         let headers = request.headers_mut();
         headers.reserve(self.parts.headers.len() + 8);
         headers.insert(HOST, self.destination.host.clone());
+        let nominated = nominated(&self.parts.headers);
         for (name, value) in &self.parts.headers {
-            if may_pass(name) && !matches!(*name, HOST | CONTENT_LENGTH | EXPECT) && !self.is_overridden(name)
+            if may_pass(name)
+                && !matches!(*name, HOST | CONTENT_LENGTH | EXPECT)
+                && !nominated.contains(name)
+                && !self.is_overridden(name)
             {
                 headers.append(name, value.clone());
             }

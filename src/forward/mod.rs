@@ -167,8 +167,10 @@ impl Upstream {
         let request = outgoing.request(body).map_err(Fault::Request)?;
         let response =
             progress.deadline(self.settings().response_timeout.as_duration(), connection.send(request)).await;
+        if let Some(fault) = progress.fault() {
+            return Err(fault);
+        }
         let response = match response {
-            _ if progress.fault().is_some() => return Err(progress.fault().unwrap_or(Fault::ClientBody)),
             None if progress.is_sending() => return Err(Fault::ClientBody),
             None => return Err(Fault::ResponseTimeout(self.settings().response_timeout.as_duration())),
             Some(Err(error)) => return Err(Fault::BrokenOff(error)),

@@ -106,6 +106,8 @@ pub enum Decision<'a> {
 pub enum Pass {
     /// As whoever is signed in, or as nobody.
     Visitor,
+    /// As nobody, whoever is signed in.
+    Nobody,
     /// As nobody, and with the marks by which the CMS knows a trusted request.
     Trusted,
 }
@@ -150,8 +152,9 @@ pub fn decide<'a>(question: Question<'a>) -> Decision<'a> {
     }
     match question.taken_over {
         Some(TakenOver::Closed) => return Decision::Refuse(Reason::Closed),
-        Some(TakenOver::ResetLink { .. }) if question.backend_reset_form => {
-            return Decision::Forward(Pass::Visitor);
+        // Plone would take an identity for the account that the link is for, or set no password at all (facts/plone.md, 3.4).
+        Some(TakenOver::ResetLink { .. }) if question.backend_reset_form && !question.credentials => {
+            return Decision::Forward(Pass::Nobody);
         }
         Some(taken_over) => return Decision::TakenOver(taken_over),
         None => {}
@@ -167,13 +170,22 @@ pub fn decide<'a>(question: Question<'a>) -> Decision<'a> {
 /// The fields of a query or of a posted form, decoded. `;` separates as well: the `cgi` module that old Zopes read forms
 /// with takes it so.
 pub fn fields(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
-    text.split(|byte| matches!(byte, b'&' | b';')).map(|field| {
-        let equals = field.iter().position(|byte| *byte == b'=');
-        let (name, value) = equals.map_or((field, &b""[..]), |at| {
-            (field.get(..at).unwrap_or_default(), field.get(at + 1..).unwrap_or_default())
-        });
-        (decode(name), decode(value))
-    })
+    text.split(|byte| matches!(byte, b'&' | b';')).map(field)
+}
+
+/// The same, and those that a reader finds to whom `;` separates nothing, as it does not to Zope 5.
+pub fn all_fields(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    let longer = text.split(|byte| *byte == b'&').filter(|field| field.contains(&b';'));
+    fields(text).chain(longer.map(field))
+}
+
+/// One field, decoded.
+pub(super) fn field(text: &[u8]) -> (Cow<'_, [u8]>, Cow<'_, [u8]>) {
+    let equals = text.iter().position(|byte| *byte == b'=');
+    let (name, value) = equals.map_or((text, &b""[..]), |at| {
+        (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default())
+    });
+    (decode(name), decode(value))
 }
 
 fn decode(text: &[u8]) -> Cow<'_, [u8]> {
@@ -222,6 +234,21 @@ mod tests {
                 Decision::Refuse(Reason::Closed)
             );
         }
+    }
+
+    #[test]
+    fn the_cms_own_reset_form_is_used_as_nobody() {
+        for signed_in in [false, true] {
+            let link = TakenOver::ResetLink { token: None, user: None };
+            let asked =
+                ask(|q| (q.signed_in, q.taken_over, q.backend_reset_form) = (signed_in, Some(link), true));
+            assert_eq!(asked, Decision::Forward(Pass::Nobody));
+        }
+        let asked = ask(|q| {
+            let link = TakenOver::ResetLink { token: None, user: None };
+            (q.credentials, q.taken_over, q.backend_reset_form) = (true, Some(link), true);
+        });
+        assert!(!matches!(asked, Decision::Forward(_)), "nor with a password in its address");
     }
 
     #[test]
@@ -276,5 +303,8 @@ mod tests {
         };
         assert_eq!(read("a=1&b=x%3Ay+z;c"), ["a|1", "b|x:y z", "c|"]);
         assert_eq!(read("mail%5Fpassword%3Amethod=x"), ["mail_password:method|x"]);
+        let values: Vec<_> =
+            all_fields(b":method=a;/../b&c=d").map(|(_, value)| value.into_owned()).collect();
+        assert_eq!(values, [&b"a"[..], b"", b"d", b"a;/../b"]);
     }
 }

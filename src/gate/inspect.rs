@@ -1,162 +1,90 @@
 //! What a posted form must not say.
 //!
 //! Zope lets the *body* of a request choose what answers it (`mail_password:method=…`) and who asks
-//! (`__ac_name=…&__ac_password=…`), whatever the path. So the names of the fields are read as the body passes. Nothing is
-//! held back: a body has its length promised, the backend acts only when it has all of it, and a refused one never ends.
+//! (`__ac_name=…&__ac_password=…`), whatever the path. So the names of the fields are read as the body passes.
+//! Nothing is held back: a body has its length promised, the backend acts only when it has all of it, and a refused one
+//! never ends. What cannot be read as the backend would read it, a name without end or a charset of its own, is refused.
 
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use aho_corasick::AhoCorasick;
+use encoding_rs::{Encoding, UTF_8};
 use http::header::CONTENT_TYPE;
+use memchr::memmem::{self, Finder};
 
-use super::decide::fields;
+use super::decide::field;
 use super::policy::Access;
-use super::{Site, redispatched_access};
-use crate::forward::Inspect;
+use super::{Site, redispatched};
+use crate::forward::{Fault, Inspect};
 use crate::visit::Visit;
 
-/// A name longer than this is no name of a form; the rest of it is passed over.
-const LONGEST_NAME: usize = 512;
+/// The most bytes of a field of a form that are looked at; a name is far shorter.
+const LONGEST_FIELD: usize = 2048;
 
-/// The inspection a body of this kind needs, if any.
-pub(super) fn inspection(visit: &Visit<'_>) -> Option<Box<dyn Inspect>> {
+/// The longest head of a part of a multipart body, in bytes.
+const LONGEST_HEAD: usize = 16 * 1024;
+
+/// The inspection that the body of this request needs, if any.
+///
+/// # Errors
+/// [`Fault::BodyRefused`] for a kind of body that is refused unread.
+pub(super) fn inspection(visit: &Visit<'_>) -> Result<Option<Box<dyn Inspect>>, Fault> {
     let kind = visit.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let is = |prefix: &[u8]| kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    let judge = Judge {
-        site: Arc::clone(visit.site),
-        path: percent_encoding::percent_decode_str(visit.path).collect(),
-        client: visit.client.ip(),
-        most: if visit.session.is_some() { Access::SignedIn } else { Access::Public },
+    let judge = || {
+        let asked = Asked {
+            site: Arc::clone(visit.site),
+            path: percent_encoding::percent_decode_str(visit.path).collect(),
+            client: visit.client.ip(),
+            most: if visit.session.is_some() { Access::SignedIn } else { Access::Public },
+        };
+        Box::new(move |name: &[u8], value: Option<&[u8]>| asked.judge(name, value))
     };
-    if is(b"multipart/") {
-        Some(Box::new(Multipart { judge, tail: Vec::new() }))
-    } else if is(b"application/json")
-        || is(b"text/xml")
-        || is(b"application/xml")
-        || is(b"application/octet-stream")
-    {
-        None
-    } else {
-        // Zope reads a body of any other type, and of none, as a form.
-        Some(Box::new(Urlencoded { judge, field: Vec::new() }))
-    }
+    Ok(match Reading::of(kind).map_err(Fault::BodyRefused)? {
+        Reading::Other => None,
+        Reading::Form => Some(Box::new(Urlencoded::new(judge()))),
+        Reading::Multipart(boundary) => Some(Box::new(Multipart::new(judge(), &boundary))),
+    })
 }
 
-/// Judges a field by what it would make of the request it is in.
-struct Judge {
-    site: Arc<Site>,
-    path: Vec<u8>,
-    client: IpAddr,
-    /// The most that a page may ask for.
-    most: Access,
+/// How a backend reads a body, by its `Content-Type`.
+#[derive(Debug, PartialEq, Eq)]
+enum Reading {
+    /// `a=b&c=d`.
+    Form,
+    /// Parts, with what stands between them.
+    Multipart(Vec<u8>),
+    /// As no form.
+    Other,
 }
 
-impl Judge {
-    fn field(&self, name: &[u8], value: &[u8]) -> Result<(), &'static str> {
-        let dialogue = self.site.cms.dialogue();
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-        if dialogue.is_credential_field(&name) {
-            return Err("it signs in past the gate");
+impl Reading {
+    fn of(kind: &[u8]) -> Result<Self, &'static str> {
+        let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let essence = essence.to_ascii_lowercase();
+        // Zope reads a body without a type as a form, and one of two misspelt types.
+        let has = |word: &[u8]| memmem::find(&essence, word).is_some();
+        if essence.is_empty() || has(b"urlencoded") || has(b"url-encoded") {
+            let plain = parameters(kind, b"charset").all(|charset| charset.is_some_and(is_plain_charset));
+            return if plain { Ok(Self::Form) } else { Err("it is written in a charset of its own") };
         }
-        if dialogue.redispatch(&name, &value).is_some() {
-            return Err("it reaches a form that the gate takes over");
+        if has(b"multipart") {
+            // Browsers like the word in the boundary itself.
+            let mut boundaries = parameters(kind, b"boundary").flatten();
+            return match (boundaries.next(), boundaries.next()) {
+                (Some(boundary), None) if is_boundary(boundary) => Ok(Self::Multipart(boundary.to_vec())),
+                _ => Err("its parts have no boundary, or more than one"),
+            };
         }
-        let target = dialogue.redispatched(&name, &value);
-        if target.is_some_and(|target| {
-            redispatched_access(&self.site, &self.path, target, self.client) > self.most
-        }) {
-            return Err("it reaches a page that is not allowed");
-        }
-        Ok(())
+        Ok(Self::Other)
     }
 }
 
-/// `a=b&c=d`, in pieces of any size.
-struct Urlencoded {
-    judge: Judge,
-    field: Vec<u8>,
-}
-
-impl Urlencoded {
-    fn end_field(&mut self) -> Result<(), &'static str> {
-        let judged = fields(&self.field).try_for_each(|(name, value)| self.judge.field(&name, &value));
-        self.field.clear();
-        judged
-    }
-}
-
-impl Inspect for Urlencoded {
-    fn inspect(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
-        let mut pieces = bytes.split(|byte| matches!(byte, b'&' | b';')).peekable();
-        while let Some(piece) = pieces.next() {
-            // Percent-encoding makes a name up to three times as long.
-            let room = (4 * LONGEST_NAME).saturating_sub(self.field.len());
-            self.field.extend_from_slice(piece.get(..room).unwrap_or(piece));
-            if pieces.peek().is_some() {
-                self.end_field()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<(), &'static str> {
-        self.end_field()
-    }
-}
-
-/// `Content-Disposition: form-data; name="…"`, in pieces of any size. Every `name=` is looked at, wherever it stands: a body
-/// that only some reader takes for a multipart one is judged as that reader would. The pieces are looked at where they are;
-/// only their last bytes are kept, for what may go on in the next.
-struct Multipart {
-    judge: Judge,
-    tail: Vec<u8>,
-}
-
-/// How much behind a `name` is looked at.
-const REACH: usize = 2 * LONGEST_NAME;
-
-static NAME: LazyLock<Option<AhoCorasick>> =
-    LazyLock::new(|| AhoCorasick::builder().ascii_case_insensitive(true).build(["name"]).ok());
-
-impl Multipart {
-    /// Judges every name that begins before `end` in `bytes`.
-    fn judge(&self, bytes: &[u8], end: usize) -> Result<(), &'static str> {
-        let names = NAME
-            .as_ref()
-            .into_iter()
-            .flat_map(|name| name.find_iter(bytes))
-            .take_while(|found| found.start() < end);
-        for found in names {
-            let rest = bytes.get(found.end()..).unwrap_or_default();
-            if let Some(name) = parameter(rest) {
-                self.judge.field(name, first_value(rest))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Inspect for Multipart {
-    fn inspect(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
-        let end = bytes.len().saturating_sub(REACH);
-        let (head, last) =
-            (bytes.get(..REACH.min(bytes.len())).unwrap_or(bytes), bytes.get(end..).unwrap_or(bytes));
-        self.tail.extend_from_slice(head);
-        let judged = self.tail.len().saturating_sub(REACH);
-        self.judge(&self.tail, judged)?;
-        self.tail.drain(..judged);
-        if end > 0 {
-            self.judge(bytes, end)?;
-            self.tail.clear();
-            self.tail.extend_from_slice(last);
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<(), &'static str> {
-        self.judge(&self.tail, self.tail.len())
-    }
+/// The value of every `name=value` and `name="value"` in a field value, wherever it stands; `None` where it cannot be read.
+fn parameters<'a>(text: &'a [u8], name: &'static [u8]) -> impl Iterator<Item = Option<&'a [u8]>> {
+    (0..text.len())
+        .filter(|at| text.get(*at..at + name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name)))
+        .map(move |at| parameter(text.get(at + name.len()..).unwrap_or_default()))
 }
 
 /// The value in `="value"` or `=value`.
@@ -167,11 +95,317 @@ fn parameter(rest: &[u8]) -> Option<&[u8]> {
     value.split(|byte| ends.contains(byte)).next()
 }
 
-/// The first line of what stands behind the head that `rest` is in.
-fn first_value(rest: &[u8]) -> &[u8] {
-    let blank = memchr::memmem::find(rest, b"\r\n\r\n")
-        .map(|at| at + 4)
-        .or_else(|| memchr::memmem::find(rest, b"\n\n").map(|at| at + 2));
-    let value = blank.and_then(|at| rest.get(at..)).unwrap_or_default();
-    value.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default()
+/// Whether letters, digits and `_` are written in it as in ASCII, each in one byte, and no other way. Python, which decodes
+/// the names of fields in old CMSs, knows charsets in which they are not: UTF-7, UTF-16, EBCDIC.
+fn is_plain_charset(label: &[u8]) -> bool {
+    Encoding::for_label(label).is_some_and(|encoding| encoding == UTF_8 || encoding.is_single_byte())
+}
+
+/// RFC 2046, section 5.1.1, without the characters that parsers treat in different ways.
+fn is_boundary(text: &[u8]) -> bool {
+    (1..=70).contains(&text.len())
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"'+_-.".contains(byte))
+}
+
+/// Judges a field by its name and, where that was read, its value.
+type Judge = Box<dyn Fn(&[u8], Option<&[u8]>) -> Result<(), &'static str> + Send>;
+
+/// What was asked for, and what a field may make of it.
+struct Asked {
+    site: Arc<Site>,
+    path: Vec<u8>,
+    client: IpAddr,
+    /// The most that a page may ask for.
+    most: Access,
+}
+
+impl Asked {
+    fn judge(&self, name: &[u8], value: Option<&[u8]>) -> Result<(), &'static str> {
+        let dialogue = self.site.cms.dialogue();
+        let (name, known) =
+            (String::from_utf8_lossy(name), String::from_utf8_lossy(value.unwrap_or_default()));
+        if dialogue.is_credential_field(&name) {
+            return Err("it signs in past the gate");
+        }
+        if value.is_none() && dialogue.redispatched(&name, "") == Some("") {
+            return Err("it names the page that answers where that cannot be read");
+        }
+        match redispatched(&self.site, &self.path, &name, &known, self.client) {
+            Some(target) if target.taken_over.is_some() => Err("it reaches a form that the gate takes over"),
+            Some(target) if target.access > self.most => Err("it reaches a page that is not allowed"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `a=b&c=d`, in pieces of any size. To old Zopes `;` separates as well, to new ones it does not: it is read both ways.
+struct Urlencoded {
+    judge: Judge,
+    ways: [Passing; 2],
+}
+
+/// The field that is passing.
+struct Passing {
+    separators: &'static [u8],
+    /// Its beginning.
+    field: Vec<u8>,
+    /// Whether that is not all of it.
+    is_cut: bool,
+}
+
+impl Urlencoded {
+    fn new(judge: Judge) -> Self {
+        let way = |separators| Passing { separators, field: Vec::new(), is_cut: false };
+        Self { judge, ways: [way(b"&;"), way(b"&")] }
+    }
+}
+
+impl Passing {
+    fn end_field(&mut self, judge: &Judge) -> Result<(), &'static str> {
+        let judged = if self.is_cut && !self.field.contains(&b'=') {
+            Err("a field's name has no end")
+        } else {
+            let (name, value) = field(&self.field);
+            judge(&name, (!self.is_cut).then_some(&value))
+        };
+        self.field.clear();
+        self.is_cut = false;
+        judged
+    }
+}
+
+impl Inspect for Urlencoded {
+    fn inspect(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        for way in &mut self.ways {
+            let mut pieces = bytes.split(|byte| way.separators.contains(byte)).peekable();
+            while let Some(piece) = pieces.next() {
+                let room = LONGEST_FIELD.saturating_sub(way.field.len());
+                way.is_cut |= piece.len() > room;
+                way.field.extend_from_slice(piece.get(..room).unwrap_or(piece));
+                if pieces.peek().is_some() {
+                    way.end_field(&self.judge)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), &'static str> {
+        self.ways.iter_mut().try_for_each(|way| way.end_field(&self.judge))
+    }
+}
+
+/// `Content-Disposition: form-data; name="…"`, in pieces of any size. A part's head begins behind the boundary, wherever that
+/// stands, and ends with an empty line; every `name=` in it is looked at. Contents are passed over, and looked at where they
+/// are; only what may be the beginning of a boundary is kept for the next piece.
+struct Multipart {
+    judge: Judge,
+    boundary: Finder<'static>,
+    /// What has been seen of a head, or of a boundary.
+    kept: Vec<u8>,
+    in_head: bool,
+}
+
+static NAME: LazyLock<Option<AhoCorasick>> =
+    LazyLock::new(|| AhoCorasick::builder().ascii_case_insensitive(true).build(["name"]).ok());
+
+impl Multipart {
+    fn new(judge: Judge, boundary: &[u8]) -> Self {
+        let boundary = Finder::new(&[b"--", boundary].concat()).into_owned();
+        Self { judge, boundary, kept: Vec::new(), in_head: false }
+    }
+
+    /// Passes contents over; gives what stands behind the next boundary.
+    fn pass<'b>(&mut self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let length = self.boundary.needle().len();
+        // One that lies across the seam of two pieces is found in the last bytes of one with the first of the other.
+        let seam = self.kept.len();
+        self.kept.extend_from_slice(bytes.get(..length).unwrap_or(bytes));
+        if let Some(at) = self.boundary.find(&self.kept) {
+            self.kept.clear();
+            return bytes.get((at + length).saturating_sub(seam)..);
+        }
+        if let Some(at) = self.boundary.find(bytes) {
+            self.kept.clear();
+            return bytes.get(at + length..);
+        }
+        if bytes.len() > length {
+            self.kept.clear();
+            self.kept.extend_from_slice(bytes.get(bytes.len() - length..).unwrap_or_default());
+        }
+        let surplus = self.kept.len().saturating_sub(length - 1);
+        self.kept.drain(..surplus);
+        None
+    }
+
+    /// Gathers a head; gives what stands behind it once it has ended.
+    fn gather<'b>(&mut self, bytes: &'b [u8]) -> Result<Option<&'b [u8]>, &'static str> {
+        let seam = self.kept.len();
+        self.kept.extend_from_slice(bytes.get(..=LONGEST_HEAD).unwrap_or(bytes));
+        let end = memchr::memchr_iter(b'\n', &self.kept).find_map(|at| {
+            let rest = self.kept.get(at + 1..)?;
+            (rest.starts_with(b"\n") || rest.starts_with(b"\r\n")).then_some(at + 1)
+        });
+        match end {
+            Some(end) => {
+                self.kept.truncate(end);
+                self.judge_head()?;
+                Ok(bytes.get(end.saturating_sub(seam)..))
+            }
+            None if self.kept.len() > LONGEST_HEAD => Err("the head of a part has no end"),
+            None => Ok(None),
+        }
+    }
+
+    /// Judges every name in the head that was kept.
+    fn judge_head(&mut self) -> Result<(), &'static str> {
+        let head = std::mem::take(&mut self.kept);
+        let names = NAME.as_ref().into_iter().flat_map(|name| name.find_iter(&head));
+        for found in names {
+            if let Some(name) = parameter(head.get(found.end()..).unwrap_or_default()) {
+                (self.judge)(name, None)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Inspect for Multipart {
+    fn inspect(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
+        loop {
+            let rest = if self.in_head { self.gather(bytes)? } else { self.pass(bytes) };
+            let Some(rest) = rest else { return Ok(()) };
+            self.in_head = !self.in_head;
+            bytes = rest;
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), &'static str> {
+        if self.in_head { self.judge_head() } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Seen = Arc<Mutex<Vec<(String, Option<String>)>>>;
+
+    /// A judge that notes every field and minds none.
+    fn noting(seen: &Seen) -> Judge {
+        let seen = Arc::clone(seen);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Box::new(move |name, value| {
+            seen.lock().unwrap().push((text(name), value.map(text)));
+            Ok(())
+        })
+    }
+
+    fn run(mut inspect: impl Inspect, pieces: &[&[u8]]) -> Result<(), &'static str> {
+        pieces.iter().try_for_each(|piece| inspect.inspect(piece))?;
+        inspect.finish()
+    }
+
+    fn names(multipart: &[&[u8]]) -> Result<Vec<String>, &'static str> {
+        let seen = Seen::default();
+        run(Multipart::new(noting(&seen), b"b.1"), multipart)?;
+        let seen = std::mem::take(&mut *seen.lock().unwrap());
+        Ok(seen.into_iter().map(|(name, _)| name).collect())
+    }
+
+    fn values(form: &[&[u8]]) -> Result<Vec<(String, Option<String>)>, &'static str> {
+        let seen = Seen::default();
+        run(Urlencoded::new(noting(&seen)), form)?;
+        let mut seen = std::mem::take(&mut *seen.lock().unwrap());
+        seen.sort();
+        seen.dedup();
+        Ok(seen)
+    }
+
+    #[test]
+    fn a_type_says_how_a_body_is_read_or_it_is_refused() {
+        let multipart = |boundary: &str| Ok(Reading::Multipart(boundary.as_bytes().to_vec()));
+        for (kind, reading) in [
+            ("", Ok(Reading::Form)),
+            ("application/x-www-form-urlencoded", Ok(Reading::Form)),
+            ("Application/X-WWW-Form-URLencoded; charset=UTF-8", Ok(Reading::Form)),
+            ("application/x-url-encoded;charset=\"iso-8859-15\"", Ok(Reading::Form)),
+            ("application/json, application/x-www-form-urlencoded", Ok(Reading::Form)),
+            (
+                "multipart/form-data; boundary=----WebKitFormBoundary7MA4",
+                multipart("----WebKitFormBoundary7MA4"),
+            ),
+            ("multipart/form-data; boundary=\"b\"; charset=utf-8", multipart("b")),
+            ("application/json", Ok(Reading::Other)),
+            ("text/plain;charset=UTF-16", Ok(Reading::Other)),
+            ("image/png", Ok(Reading::Other)),
+        ] {
+            assert_eq!(Reading::of(kind.as_bytes()), reading, "{kind}");
+        }
+        for kind in [
+            "application/x-www-form-urlencoded; charset=utf-7",
+            "application/x-www-form-urlencoded; charset=UTF-16LE",
+            "application/x-www-form-urlencoded; charset=cp037",
+            "application/x-www-form-urlencoded; charset=utf-8; charset=cp037",
+            "application/x-www-form-urlencoded; charset",
+            "application/x-www-form-urlencoded; charset=shift_jis",
+            "multipart/form-data",
+            "multipart/form-data; boundary=",
+            "multipart/form-data; boundary=a; boundary=b",
+            "multipart/form-data; boundary=a=b",
+            "multipart/form-data; boundary=\"a\\b\"",
+        ] {
+            assert!(Reading::of(kind.as_bytes()).is_err(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn every_name_in_the_head_of_a_part_is_seen_and_no_content_is() {
+        let body = b"--b.1\r\nContent-Disposition: form-data; name=\"one\"\r\n\r\n<input name=\"no\">\n\nname=no\r\n\
+            --b.1\r\nContent-Type: text/html; NAME=two\r\nContent-Disposition: form-data;\r\n name = three\r\n\r\n\
+            --b.x\r\nname=no\r\n--b.1\nContent-Disposition: form-data; name=four; filename=\"a\"\n\nx--b.1\r\nname=five";
+        let expected = ["one", "two", "three", "four", "a", "five"];
+        assert_eq!(names(&[body]).unwrap(), expected);
+        for at in 0..body.len() {
+            assert_eq!(names(&[&body[..at], &body[at..]]).unwrap(), expected, "split at {at}");
+        }
+        let bytes: Vec<&[u8]> = body.chunks(1).collect();
+        assert_eq!(names(&bytes).unwrap(), expected, "byte by byte");
+    }
+
+    #[test]
+    fn what_has_no_end_is_refused() {
+        let long = "x".repeat(LONGEST_HEAD + 1);
+        let head = format!("--b.1\r\nContent-Disposition: form-data; name=\"{long}:method\"\r\n\r\n");
+        assert!(names(&[head.as_bytes()]).is_err());
+        assert!(names(&[head.as_bytes().first_chunk::<99>().unwrap(), head.as_bytes()]).is_err());
+        assert!(values(&[format!("{long}:method=1").as_bytes()]).is_err());
+        let cut = values(&[format!("a={long}&b=1").as_bytes()]).unwrap();
+        assert_eq!(cut, [("a".to_owned(), None), ("b".to_owned(), Some("1".to_owned()))]);
+    }
+
+    #[test]
+    fn a_semicolon_separates_and_does_not() {
+        let pair = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
+        assert_eq!(
+            values(&[b":method=a;/../b&c=d"]).unwrap(),
+            [pair("/../b", ""), pair(":method", "a"), pair(":method", "a;/../b"), pair("c", "d")]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_no_difference(fields in "([a-c%4:=;&]{0,9}&){0,9}", cuts in proptest::collection::vec(0..90usize, 0..5)) {
+            let whole = values(&[fields.as_bytes()]).unwrap();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(fields.len())).collect();
+            cuts.extend([0, fields.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &fields.as_bytes()[cut[0]..cut[1]]).collect();
+            prop_assert_eq!(values(&pieces).unwrap(), whole);
+        }
+    }
 }

@@ -16,16 +16,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONNECTION, HeaderName};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 pub use self::audience::Audience;
-pub use self::decide::{Api, Decision, Endpoint, Pass, Question, Reason, decide, fields};
+pub use self::decide::{Api, Decision, Endpoint, Pass, Question, Reason, all_fields, decide, fields};
 pub use self::next::Next;
 use self::policy::Access;
 pub use self::site::Site;
-use crate::admit::{self, Admitted, Refusal};
+use crate::admit::{self, Admitted, CanonicalPath, Refusal};
 use crate::cms::TakenOver;
 use crate::endpoints;
 use crate::forward::Upstream;
@@ -206,13 +207,19 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
     let dialogue = site.cms.dialogue();
     let query = visit.caller.parts.uri.query();
     let mut taken_over = dialogue.paths().taken_over(text.split('/'), query);
+    let kind = visit.headers().get(CONTENT_TYPE);
+    if visit.caller.parts.method == Method::POST
+        && kind.is_some_and(|kind| dialogue.is_closed_type(kind.as_bytes()))
+    {
+        taken_over = Some(TakenOver::Closed);
+    }
     let mut access = site.access.access(&decoded, visit.client.ip());
     let mut credentials = false;
-    for (name, value) in query.into_iter().flat_map(|query| fields(query.as_bytes())) {
+    for (name, value) in query.into_iter().flat_map(|query| all_fields(query.as_bytes())) {
         let (name, value) = (String::from_utf8_lossy(&name), String::from_utf8_lossy(&value));
-        taken_over = taken_over.or_else(|| dialogue.redispatch(&name, &value));
-        if let Some(target) = dialogue.redispatched(&name, &value) {
-            access = access.max(redispatched_access(site, &decoded, target, visit.client.ip()));
+        if let Some(target) = redispatched(site, &decoded, &name, &value, visit.client.ip()) {
+            taken_over = taken_over.or(target.taken_over);
+            access = access.max(target.access);
         }
         credentials |= dialogue.is_credential_field(&name);
     }
@@ -227,10 +234,25 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
     }
 }
 
-/// What the page asks for that a form field makes the CMS answer with, instead of the one at `path`.
-fn redispatched_access(site: &Site, path: &[u8], target: &str, client: IpAddr) -> Access {
+/// The page that a form field makes the CMS answer with, instead of the one at the path.
+struct Redispatched {
+    taken_over: Option<TakenOver>,
+    access: Access,
+}
+
+/// What a form field, sent to `path` (decoded), makes of the request it is in.
+fn redispatched(site: &Site, path: &[u8], name: &str, value: &str, client: IpAddr) -> Option<Redispatched> {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/');
+    let dialogue = site.cms.dialogue();
+    let target = dialogue.redispatched(name, value)?;
     let folder = path.strip_suffix(b"/").unwrap_or(path);
-    site.access.access(&[folder, b"/", target.as_bytes()].concat(), client)
+    let whole = [folder, b"/", target.as_bytes()].concat();
+    // Zope walks `..` and `VirtualHostBase` here as well as in any path, out of the site and into another's name.
+    let Ok(page) = CanonicalPath::parse(&percent_encode(&whole, KEPT).to_string()) else {
+        return Some(Redispatched { taken_over: Some(TakenOver::Closed), access: Access::Deny });
+    };
+    let taken_over = dialogue.redispatch(name, value);
+    Some(Redispatched { taken_over, access: site.access.access(page.decoded(), client) })
 }
 
 /// Leads from a page of the CMS to the gate's own in its place.

@@ -7,14 +7,14 @@ use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, HeaderName, LOCATION, ORIGIN, RANGE, REFERER, SET_COOKIE,
     UPGRADE, USER_AGENT, WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::decide::Pass;
 use super::inspect::inspection;
-use crate::admit::{Framing, is_hop_by_hop};
+use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
 use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Upstream};
 use crate::pages::ErrorKind;
@@ -98,7 +98,8 @@ async fn request_body(
     body: Incoming,
 ) -> Result<RequestBody, Fault> {
     let inspect = match pass {
-        Pass::Visitor => inspection(visit),
+        _ if framing == Framing::None => return Ok(RequestBody::Empty),
+        Pass::Visitor | Pass::Nobody => inspection(visit)?,
         // It is allowed to reach those forms: that is what it is trusted for.
         Pass::Trusted => None,
     };
@@ -134,11 +135,8 @@ fn overrides(
     if let Some(internal) = headers.get(ORIGIN).and_then(|origin| site.origins.origin_to_internal(origin)) {
         overrides.push((ORIGIN, Some(internal)));
     }
-    if pass == Pass::Visitor {
-        let trusted_agent = headers
-            .get(USER_AGENT)
-            .is_some_and(|agent| agent.as_bytes().eq_ignore_ascii_case(site.reset.user_agent.0.as_bytes()));
-        if trusted_agent {
+    if pass != Pass::Trusted {
+        if headers.get_all(USER_AGENT).iter().any(|agent| site.is_trusted_agent(agent)) {
             overrides.push((USER_AGENT, None));
         }
         if let Some((name, _)) = &site.trust {
@@ -155,9 +153,7 @@ fn cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>) -> Option<HeaderVa
     let is_credential =
         |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| rules.is_credential_cookie(name));
     let theirs = cookie::strip(visit.headers(), is_credential);
-    let kept = session
-        .and_then(|session| KeptCookies::from_bytes(&session.kept()))
-        .and_then(|kept| kept.to_cookie_header());
+    let kept = session.and_then(|session| KeptCookies::cookie_header(&session.kept()));
     match (theirs, kept) {
         (Some(theirs), Some(kept)) => {
             let mut both =
@@ -239,18 +235,14 @@ async fn take_cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>, headers
 /// Headers and body, internal to public.
 fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     let (mut parts, body) = response.into_parts();
-    let connection: Vec<HeaderName> = parts
-        .headers
-        .get_all(http::header::CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
-        .collect();
-    // A connection's own fields, and what it declares as such; but no field by which the message is read.
+    // The backend's version is its own; in ZServer's HTTP/1.0 every browser would have to connect anew for every request.
+    parts.version = Version::HTTP_11;
+    // Those of the backend's connection are not the client's.
+    let nominated = nominated(&parts.headers);
     let hops: Vec<HeaderName> = parts
         .headers
         .keys()
-        .filter(|name| is_hop_by_hop(name) || connection.contains(name))
+        .filter(|name| is_hop_by_hop(name) || nominated.contains(name))
         .cloned()
         .collect();
     for name in hops {

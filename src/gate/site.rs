@@ -121,13 +121,21 @@ impl Site {
         self.public.is_at(host).then(|| path.below(self.public.path())).flatten()
     }
 
+    /// Whether this is the agent of the gate's own requests, or of trusted ones, in any case: a backend may trust it too.
+    pub fn is_trusted_agent(&self, agent: &HeaderValue) -> bool {
+        let trusted = self.reset.trusted_requests.as_ref().and_then(|trusted| trusted.user_agent.as_ref());
+        let is = |known: &[u8]| agent.as_bytes().eq_ignore_ascii_case(known);
+        is(self.reset.user_agent.0.as_bytes()) || trusted.is_some_and(|trusted| is(trusted.0.as_bytes()))
+    }
+
     /// Whether a request has every mark of a trusted one: agent and header, network, and exact path.
     pub fn trusts(&self, headers: &HeaderMap, client: IpAddr, path: &str) -> bool {
         let Some(trusted) = self.reset.trusted_requests.as_ref().filter(|_| self.reset.enabled) else {
             return false;
         };
         let path = path.strip_prefix('/').unwrap_or(path);
-        let agent = trusted.user_agent.as_ref().is_none_or(|agent| headers.get(USER_AGENT) == Some(&agent.0));
+        let agents = headers.get_all(USER_AGENT);
+        let agent = trusted.user_agent.as_ref().is_none_or(|agent| agents.iter().eq([&agent.0]));
         let header = !trusted.header
             || self.trust.as_ref().is_some_and(|(name, value)| {
                 headers.get(name).is_some_and(|given| value.matches(given.as_bytes()))

@@ -49,8 +49,9 @@ impl Entry<'_> {
     }
 }
 
-/// The path as it may be logged: a segment of 20 or more hexadecimal digits is masked, whatever it is. (The gate
-/// masks what it knows to be a token by itself; this is for the ones it does not know.)
+/// The path as it may be logged: a segment with 20 or more hexadecimal digits in a row is masked, whatever it is and
+/// however it is encoded. (The gate masks what it knows to be a token by itself; this is for the ones it does not know,
+/// and for those in requests that were not admitted.)
 pub fn loggable_path(path: &str) -> std::borrow::Cow<'_, str> {
     if !path.split('/').any(is_token) {
         return path.into();
@@ -63,7 +64,12 @@ pub fn loggable_path(path: &str) -> std::borrow::Cow<'_, str> {
 }
 
 fn is_token(segment: &str) -> bool {
-    segment.len() >= 20 && segment.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+    let is_digit = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b'-';
+    // The common segment is shorter than any token, decoded or not.
+    segment.len() >= 20
+        && Vec::from_iter(percent_encoding::percent_decode_str(segment))
+            .split(|byte| !is_digit(byte))
+            .any(|run| run.len() >= 20)
 }
 
 /// A user name as it may be logged: whatever somebody typed, but not all 64 KiB of it. Control characters are the log's to
@@ -83,6 +89,9 @@ mod tests {
             ("/docs/page-1", "/docs/page-1"),
             ("/passwordreset/0123456789abcdef0123456789abcdef", "/passwordreset/[token]"),
             ("/passwordreset/123e4567-e89b-12d3-a456-426614174000", "/passwordreset/[token]"),
+            ("/passwordreset/%30123456789abcdef0123456789abcde%66", "/passwordreset/[token]"),
+            ("/passwordreset/0123456789abcdef0123456789abcdefx%00", "/passwordreset/[token]"),
+            ("/a-page-with-quite-a-long-name.html", "/a-page-with-quite-a-long-name.html"),
             ("/++resource++plone/bundle.min.js", "/++resource++plone/bundle.min.js"),
             ("/", "/"),
         ] {

@@ -76,7 +76,8 @@ impl Browser {
         panic!("{path}: redirected without end");
     }
 
-    fn path_of(&self, location: &str) -> String {
+    /// The path of an address of the host.
+    pub fn path_of(&self, location: &str) -> String {
         let path = location.strip_prefix(&format!("http://{}", self.host)).unwrap_or(location);
         assert!(path.starts_with('/'), "{location} leads off the site");
         path.to_owned()
@@ -165,9 +166,59 @@ impl Answer {
             .collect()
     }
 
+    /// Where the elements a selector finds lead.
+    pub fn links(&self, selector: &str) -> Vec<String> {
+        let page = Html::parse_document(&self.text());
+        page.select(&Selector::parse(selector).unwrap())
+            .flat_map(|element| ["href", "src", "action"].map(|name| element.value().attr(name)))
+            .flatten()
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The heading.
     pub fn heading(&self) -> String {
         self.texts("h1").join(" | ")
+    }
+
+    /// The address and the fields, as they stand, of the form that posts and has this name, id or class; of the first that
+    /// posts, for `""`. No buttons.
+    pub fn form_named(&self, name: &str) -> (String, Vec<(String, String)>) {
+        let page = Html::parse_document(&self.text());
+        let forms = Selector::parse("form").unwrap();
+        let controls = Selector::parse("input[name], textarea[name], select[name]").unwrap();
+        let chosen = Selector::parse("option[selected]").unwrap();
+        let form = page.select(&forms).find(|form| {
+            let attribute = |name| form.value().attr(name).unwrap_or_default();
+            attribute("method").eq_ignore_ascii_case("post")
+                && (name.is_empty()
+                    || attribute("name") == name
+                    || attribute("id") == name
+                    || attribute("class").split(' ').any(|class| class == name))
+        });
+        let form = form.unwrap_or_else(|| panic!("no form {name} in {}", self.text()));
+        let mut fields = Vec::new();
+        for control in form.select(&controls) {
+            let attribute = |name| control.value().attr(name);
+            let kind = attribute("type").unwrap_or_default();
+            let value = match control.value().name() {
+                // A line break at the beginning is the page's own.
+                "textarea" => {
+                    let text: String = control.text().collect();
+                    text.strip_prefix('\n').map(str::to_owned).unwrap_or(text)
+                }
+                "select" => {
+                    let option = control.select(&chosen).next();
+                    let Some(option) = option else { continue };
+                    option.value().attr("value").unwrap_or_default().to_owned()
+                }
+                _ if matches!(kind, "submit" | "button" | "image" | "file" | "reset") => continue,
+                _ if matches!(kind, "checkbox" | "radio") && attribute("checked").is_none() => continue,
+                _ => attribute("value").unwrap_or_default().to_owned(),
+            };
+            fields.push((attribute("name").unwrap_or_default().to_owned(), value));
+        }
+        (form.value().attr("action").unwrap_or_default().to_owned(), fields)
     }
 
     /// The fields of the page's form that posts, as they stand.

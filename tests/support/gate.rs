@@ -30,15 +30,24 @@ impl Gate {
         Self::with(backend, "")
     }
 
-    /// The same with more lines: keys of the site first, then tables.
+    /// The same with more lines: keys of the site first, then tables. It believes what proxies on loopback say.
     pub fn with(backend: &str, more: &str) -> Self {
+        Self::trusting(r#"["127.0.0.1/32"]"#, backend, more)
+    }
+
+    /// The same, for visitors that come without a proxy in between: it believes nobody.
+    pub fn to_the_street(backend: &str, more: &str) -> Self {
+        Self::trusting("[]", backend, more)
+    }
+
+    fn trusting(proxies: &str, backend: &str, more: &str) -> Self {
         let limits = if more.contains("[limits]") {
             ""
         } else {
             "[limits]\nsign_in = { per_client = \"1000/1m\", per_account = \"1000/1m\" }\nreset_request = { per_client = \"1000/1m\", per_account = \"1000/1m\" }\nreset_attempt = { per_client = \"1000/1m\" }\n"
         };
         let toml = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\ndrain = \"5s\"\ntrusted_proxies = [\"127.0.0.1/32\"]\n{limits}\n[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{backend}\"\n{more}\n"
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\ndrain = \"5s\"\ntrusted_proxies = {proxies}\n{limits}\n[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{backend}\"\n{more}\n"
         );
         Self::from_toml(&toml)
     }

@@ -5,4 +5,5 @@
 pub mod browser;
 pub mod gate;
 pub mod journey;
+pub mod raw;
 pub mod standin;
