@@ -178,3 +178,29 @@ fn a_store_that_is_not_there_is_said_to_be_missing_and_not_made() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but proxy.toml");
 }
+
+#[test]
+fn each_shell_gets_completions_that_know_every_command() {
+    let run = |arguments: &[&str]| {
+        let output =
+            Command::new(assert_cmd::cargo::cargo_bin!("lychgate")).args(arguments).output().unwrap();
+        (output.status.code(), text(&output.stdout))
+    };
+    let (_, help) = run(&["--help"]);
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(commands.contains(&"doctor") && commands.contains(&"sessions"), "{help}");
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, script) = run(&["completions", shell]);
+        assert_eq!(code, Some(0), "{shell}");
+        for command in &commands {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+    }
+    assert_eq!(run(&["completions", "dos"]).0, Some(2));
+}

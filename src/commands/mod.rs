@@ -1,6 +1,7 @@
 //! The command line, one file a command.
 
 mod check;
+mod completions;
 mod doctor;
 mod print;
 mod run;
@@ -39,6 +40,11 @@ enum Command {
         #[command(subcommand)]
         command: sessions::Command,
     },
+    /// Prints what a shell needs to complete these commands
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// How a command prints.
@@ -57,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Run => run::run(&arguments.config),
         Command::Check { format } => check::check(&arguments.config, format),
         Command::Doctor(doctor) => doctor::doctor(&arguments.config, &doctor),
+        Command::Completions { shell } => completions::completions(shell),
         Command::Sessions { command } => sessions::sessions(&arguments.config, command),
     }
 }
