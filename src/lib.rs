@@ -11,7 +11,7 @@
 //!  admit      one strict reading: framing, method, Host, path, header names, client address
 //!    │        → Admitted                                        else 400 · 414 · 417 · 501
 //!  gate       the site (else 421), the session, and the one decision, a value
-//!    ├── endpoints   the gate's own pages at work: sign in, sign out, forgot, reset, account
+//!    ├── endpoints   the gate's own pages at work: sign in, sign out, forgot, reset, account; the same for scripts
 //!    │      ├── pages      how they look: templates, catalogues, assets
 //!    │      ├── identity   who vouches for a password
 //!    │      └── recovery   the forgotten-password process

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_LANGUAGE, HeaderValue, LOCATION, SET_COOKIE, USER_AGENT};
+use http::header::{ACCEPT_LANGUAGE, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -151,21 +151,45 @@ impl<'a> Visit<'a> {
         self.caller.parts.uri.query().and_then(|query| field(query.as_bytes(), name))
     }
 
-    /// One of the gate's own pages.
-    pub fn page(&self, page: Page<'_>, verdict: &'static str) -> Answer {
-        let language = self.caller.language();
+    /// Where the gate's own pages are shown.
+    fn around<'l>(&'l self, language: &'l Language) -> Around<'l> {
         let here = (self.caller.parts.method == http::Method::GET)
             .then(|| self.caller.parts.uri.path_and_query().map(http::uri::PathAndQuery::as_str))
             .flatten();
-        let around = Around {
+        Around {
             site_name: Some(&self.site.name),
             prefix: &self.site.prefix,
             home: &self.site.home,
-            language: &language,
+            language,
             request_id: self.caller.request_id,
             here,
             forgot_password: self.site.reset.enabled,
-        };
+        }
+    }
+
+    /// What a page says, for a script: its status, its words and its `Retry-After` with the name `code`, and what `extra` adds.
+    pub fn outcome<'x>(
+        &self,
+        page: Page<'_>,
+        code: &str,
+        extra: impl IntoIterator<Item = (&'x str, serde_json::Value)>,
+        verdict: &'static str,
+    ) -> Answer {
+        let (pages, language) = (&self.shared().pages, self.caller.language());
+        let around = self.around(&language);
+        let rendered = pages.render(page, &around);
+        let detail = pages.detail(page, &around);
+        let mut json = json_error(rendered.status(), code, &detail, self.caller.request_id, extra);
+        if let Some(wait) = rendered.headers().get(RETRY_AFTER) {
+            json.headers_mut().insert(RETRY_AFTER, wait.clone());
+        }
+        Answer::own(json, verdict)
+    }
+
+    /// One of the gate's own pages.
+    pub fn page(&self, page: Page<'_>, verdict: &'static str) -> Answer {
+        let language = self.caller.language();
+        let around = self.around(&language);
         let asked = self.query(LANGUAGE_PARAMETER).and_then(|tag| self.shared().pages.asked_language(&tag));
         let cookie =
             asked.and_then(|language| HeaderValue::from_str(&language.cookie(self.site.is_secure())).ok());
@@ -214,6 +238,11 @@ impl<'a> Visit<'a> {
                 "sign_in",
             );
         }
+        self.unauthorized(login)
+    }
+
+    /// Tells a script to sign in, and where.
+    pub fn unauthorized(&self, login: String) -> Answer {
         let answer = json_error(
             StatusCode::UNAUTHORIZED,
             "sign_in",

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::condition::Case;
+use super::examine::Doctor;
 use super::paths::{FieldRules, PathRules, Suffix};
 use super::template::{Placeholder, Template};
 use super::values::{CssSelector, HeaderText, StatusSet};
@@ -29,6 +30,7 @@ pub struct Dialogue {
     pub(super) who_am_i: Option<Arc<Operation<WhoAmIVerdict>>>,
     pub(super) request_reset: Option<Arc<Operation<Verdict>>>,
     pub(super) redeem: Option<Arc<Operation<Verdict>>>,
+    pub(super) doctor: Doctor,
 }
 
 /// Why a dialogue file was refused; the text names the line and what is wrong with it.
@@ -81,6 +83,11 @@ impl Dialogue {
     /// Which paths the gate answers itself.
     pub fn paths(&self) -> &PathRules {
         &self.paths
+    }
+
+    /// Whether a GET of this path, by its decoded segments, changes something at the CMS: keep away from it when crawling.
+    pub fn acts_on_get(&self, segments: &[&str]) -> bool {
+        self.doctor.avoids(segments)
     }
 
     /// Whether an answer is the CMS's way to say "sign in first". To someone who is signed in the same
@@ -295,6 +302,8 @@ struct Written {
     who_am_i: Option<Operation<WhoAmIVerdict>>,
     request_reset: Option<Operation<Verdict>>,
     redeem: Option<Operation<Verdict>>,
+    #[serde(default)]
+    doctor: Doctor,
 }
 
 impl TryFrom<Written> for Dialogue {
@@ -306,6 +315,7 @@ impl TryFrom<Written> for Dialogue {
         {
             return Err(format!("a `challenge` needs `status` or `redirect`, not {nothing:?}"));
         }
+        written.doctor.check()?;
         Ok(Self {
             name: written.name,
             credentials: written.credentials,
@@ -317,6 +327,7 @@ impl TryFrom<Written> for Dialogue {
             who_am_i: checked(written.who_am_i, "who_am_i", &[])?,
             request_reset: checked(written.request_reset, "request_reset", &[User])?,
             redeem: checked(written.redeem, "redeem", &[User, Password, Token])?,
+            doctor: written.doctor,
         })
     }
 }
@@ -362,6 +373,11 @@ cases = "set"
 [[redeem.cases.set]]
 status = [200, "3xx"]
 verdict = "ok"
+[doctor.sign_in_form]
+to = "login"
+[[doctor.sign_in_form.case]]
+present = "input#sid"
+verdict = "found"
 "#;
 
     #[test]
@@ -416,6 +432,10 @@ verdict = "ok"
                 "[[challenge]]",
                 "challenge",
             ),
+            ("a probe with a name to fill in", "to = \"login\"", "to = \"{user}\"", "doctor.sign_in_form"),
+            ("a probe of another host", "to = \"login\"", "to = \"//evil.example\"", "//evil.example"),
+            ("a probe that leads on", "verdict = \"found\"", "next = \"set\"", "no `next` here"),
+            ("a form that is something else", "verdict = \"found\"", "verdict = \"ok\"", "ok"),
             ("an empty segment", "sign_in = [\"login\"]", "sign_in = [\"/login\"]", "/login"),
         ] {
             assert!(GOOD.contains(good), "{row}: nothing to spoil");

@@ -29,7 +29,7 @@
 //! A case names what must hold: `status`, `redirect` (the end of the path it leads to), `cookie_set`,
 //! `cookie_cleared`, `body_class`, `present` and `absent` (CSS selectors), `body` (the whole text); and
 //! what follows: a `verdict`, or the `next` step, to which `form` hands the hidden fields of the page.
-//! An operation that is left out is one the CMS does not have.
+//! An operation that is left out is one the CMS does not have. `[doctor]` says where `lychgate doctor` looks, see `examine`.
 //!
 //! # What it defends against
 //! - A verdict is never a guess: what no case matches is `unknown`, and so is every page in the place of
@@ -46,6 +46,7 @@ mod client;
 mod condition;
 mod cookies;
 mod dialogue;
+mod examine;
 mod paths;
 mod run;
 mod template;
@@ -62,6 +63,7 @@ use url::Url;
 
 pub use cookies::{Change, CredentialRules, KeptCookies};
 pub use dialogue::{Dialogue, DialogueError};
+pub use examine::{Examined, FormVerdict};
 pub use paths::{FieldRules, PathRules, TakenOver};
 
 use crate::secret::Secret;

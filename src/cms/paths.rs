@@ -121,10 +121,10 @@ impl PathRules {
 
 /// One segment or several that follow each other; `*` is any.
 #[derive(Clone, Debug)]
-struct Pattern(Vec<String>);
+pub(super) struct Pattern(Vec<String>);
 
 impl Pattern {
-    fn is_within(&self, segments: &[&str]) -> bool {
+    pub(super) fn is_within(&self, segments: &[&str]) -> bool {
         let same = |(wanted, segment): (&String, &&str)| wanted == "*" || wanted == segment;
         segments.windows(self.0.len().max(1)).any(|window| self.0.iter().zip(window).all(same))
     }

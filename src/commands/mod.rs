@@ -1,7 +1,11 @@
 //! The command line, one file a command.
 
 mod check;
+mod completions;
+mod doctor;
+mod print;
 mod run;
+mod sessions;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +33,18 @@ enum Command {
         #[arg(long, value_enum, default_value = "human")]
         format: Format,
     },
+    /// Speaks with the live backend and with the gate's public side, and says what is amiss and what to do
+    Doctor(doctor::Arguments),
+    /// Who is signed in; ends sessions, at once, on every gate
+    Sessions {
+        #[command(subcommand)]
+        command: sessions::Command,
+    },
+    /// Prints what a shell needs to complete these commands
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// How a command prints.
@@ -46,5 +62,8 @@ pub fn main() -> ExitCode {
     match arguments.command.unwrap_or(Command::Run) {
         Command::Run => run::run(&arguments.config),
         Command::Check { format } => check::check(&arguments.config, format),
+        Command::Doctor(doctor) => doctor::doctor(&arguments.config, &doctor),
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Sessions { command } => sessions::sessions(&arguments.config, command),
     }
 }

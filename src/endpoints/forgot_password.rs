@@ -36,20 +36,27 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     if !fresh {
         return wrong(ForgotError::FormExpired);
     }
-    match recovery::request(visit, &username).await {
-        Asked::Missing => wrong(ForgotError::Missing),
-        Asked::Limited(retry_after) => wrong(ForgotError::Limited { retry_after }),
-        Asked::Uniform => {
-            visit.page(Page::ForgotPasswordSent { next: next.as_str(), certain: false }, "reset_requested")
+    let asked = recovery::request(visit, &username).await;
+    match shown(&asked) {
+        Ok(certain) => {
+            visit.page(Page::ForgotPasswordSent { next: next.as_str(), certain }, "reset_requested")
         }
+        Err(error) => wrong(error),
+    }
+}
+
+/// What a visitor is told of it: that a mail is on its way, for certain or not, or what is wrong. Page and API say the same.
+pub(super) fn shown(asked: &Asked) -> Result<bool, ForgotError> {
+    match asked {
+        Asked::Missing => Err(ForgotError::Missing),
+        Asked::Limited(retry_after) => Err(ForgotError::Limited { retry_after: *retry_after }),
+        Asked::Uniform => Ok(false),
         Asked::Disclosed(verdict) => match verdict {
-            Verdict::Ok => {
-                visit.page(Page::ForgotPasswordSent { next: next.as_str(), certain: true }, "reset_requested")
-            }
-            Verdict::NoAccount => wrong(ForgotError::NoAccount),
-            Verdict::NotSupported => wrong(ForgotError::NotSupported),
-            Verdict::FailedToConnect | Verdict::ResetError => wrong(ForgotError::Failed),
-            _ => wrong(ForgotError::CouldNotConfirm),
+            Verdict::Ok => Ok(true),
+            Verdict::NoAccount => Err(ForgotError::NoAccount),
+            Verdict::NotSupported => Err(ForgotError::NotSupported),
+            Verdict::FailedToConnect | Verdict::ResetError => Err(ForgotError::Failed),
+            _ => Err(ForgotError::CouldNotConfirm),
         },
     }
 }

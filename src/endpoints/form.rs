@@ -1,6 +1,5 @@
 //! A posted form of the gate's own: read, and checked for where it comes from.
 
-use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, Limited};
@@ -29,24 +28,9 @@ pub(super) enum Bad {
 impl Form {
     /// Reads the body and checks that the gate's own page sent it.
     pub(super) async fn read(visit: &Visit<'_>, name: &str, body: Incoming) -> Result<Self, Bad> {
-        let refuse = |kind, verdict| Err(Bad::Answer(Box::new(visit.problem(kind, verdict))));
-        if let Err(foreign) = csrf::check_origin(visit.headers(), &visit.site.origin) {
-            tracing::info!(id = visit.caller.request_id, site = visit.site.name, reason = %foreign, "a form of another site is refused");
-            return refuse(ErrorKind::CrossSite, "cross_site");
-        }
-        let kind = visit.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
-        let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        if !essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") {
-            return refuse(ErrorKind::UnsupportedMediaType, "bad_form");
-        }
-        let bytes: Bytes = match Limited::new(body, LARGEST).collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                return refuse(ErrorKind::ContentTooLarge, "bad_form");
-            }
-            Err(_) => return refuse(ErrorKind::BadRequest, "bad_form"),
-        };
-        let form = Self(Zeroizing::new(bytes.to_vec()));
+        let refuse = |(kind, verdict)| Bad::Answer(Box::new(visit.problem(kind, verdict)));
+        let bytes = read_body(visit, b"application/x-www-form-urlencoded", body).await.map_err(refuse)?;
+        let form = Self(bytes);
         let shared = visit.shared();
         let token = form.text("csrf");
         let cookie = FormCookie::find(visit.headers(), visit.site.is_secure());
@@ -70,6 +54,35 @@ impl Form {
     pub(super) fn secret(&self, name: &str) -> Secret {
         Secret::new(self.text(name))
     }
+}
+
+/// Reads a body of this media type, unless another site has sent it; what is wrong comes with the log's word for it.
+pub(super) async fn read_body(
+    visit: &Visit<'_>,
+    media_type: &[u8],
+    body: Incoming,
+) -> Result<Zeroizing<Vec<u8>>, (ErrorKind, &'static str)> {
+    own_origin(visit)?;
+    let kind = visit.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if !essence.eq_ignore_ascii_case(media_type) {
+        return Err((ErrorKind::UnsupportedMediaType, "bad_form"));
+    }
+    match Limited::new(body, LARGEST).collect().await {
+        Ok(collected) => Ok(Zeroizing::new(collected.to_bytes().to_vec())),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err((ErrorKind::ContentTooLarge, "bad_form"))
+        }
+        Err(_) => Err((ErrorKind::BadRequest, "bad_form")),
+    }
+}
+
+/// Refuses what another site has sent.
+pub(super) fn own_origin(visit: &Visit<'_>) -> Result<(), (ErrorKind, &'static str)> {
+    csrf::check_origin(visit.headers(), &visit.site.origin).map_err(|foreign| {
+        tracing::info!(id = visit.caller.request_id, site = visit.site.name, reason = %foreign, "a form of another site is refused");
+        (ErrorKind::CrossSite, "cross_site")
+    })
 }
 
 /// A token for a form about to be shown, and the cookie it goes with where the browser has none yet.

@@ -3,7 +3,9 @@
 //! Every form is posted with a token of its own and checked for where it comes from before anything in it is read.
 
 mod account;
+mod api;
 mod assets;
+mod auth;
 mod forgot_password;
 mod form;
 mod reset_password;
@@ -22,6 +24,9 @@ pub(crate) use self::reset_password::capture;
 /// Answers a request to one of the gate's own pages.
 pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Incoming) -> Answer {
     let reset = visit.site.reset.enabled;
+    if let Endpoint::Api(api) = endpoint {
+        return api::answer(visit, api, body).await;
+    }
     let forms = matches!(
         endpoint,
         Endpoint::SignIn
@@ -39,6 +44,7 @@ pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Inco
             Endpoint::Account => account::show(visit),
             Endpoint::Asset(name) => assets::show(visit, name),
             Endpoint::Health => assets::health(),
+            Endpoint::Auth => auth::answer(visit),
             _ => visit.problem(ErrorKind::NotFound, "own"),
         },
         Method::POST if forms => match endpoint {
@@ -50,15 +56,16 @@ pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Inco
             _ => visit.problem(ErrorKind::NotFound, "own"),
         },
         _ => {
-            let mut answer = visit.problem(ErrorKind::MethodNotAllowed, "own");
             let allowed = if forms { "GET, HEAD, POST" } else { "GET, HEAD" };
-            answer
-                .response
-                .headers_mut()
-                .insert(http::header::ALLOW, http::HeaderValue::from_static(allowed));
-            answer
+            allow(visit.problem(ErrorKind::MethodNotAllowed, "own"), allowed)
         }
     }
+}
+
+/// The same answer, saying with which methods there would be another (RFC 9110, section 15.5.6).
+fn allow(mut answer: Answer, methods: &'static str) -> Answer {
+    answer.response.headers_mut().insert(http::header::ALLOW, http::HeaderValue::from_static(methods));
+    answer
 }
 
 /// Where to go afterwards: what the browser brought along, if it is a path of the site, and not one of the gate's own pages.

@@ -60,24 +60,41 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     let dead = |reason| {
         visit.page(Page::ResetDead { reason }, "reset_failed").with_cookie(Some(Ticket::clear(visit)))
     };
-    match recovery::redeem(visit, &ticket, &username, &password).await {
-        Redeeming::Limited(retry_after) => page(visit, &username, Some(ResetError::Limited { retry_after })),
+    match shown(&recovery::redeem(visit, &ticket, &username, &password).await) {
+        Shown::Done => {
+            let home = crate::gate::Next::home(visit.site.public.path());
+            visit
+                .page(Page::ResetDone { next: home.as_str() }, "reset")
+                .with_cookie(Some(Ticket::clear(visit)))
+        }
+        Shown::Wrong(error) => page(visit, &username, Some(error)),
+        Shown::Dead(reason) => dead(reason),
+    }
+}
+
+/// What a visitor is told of an attempt. Page and API say the same.
+pub(super) enum Shown<'r> {
+    /// The password is set.
+    Done,
+    /// It is not, and the link is still good.
+    Wrong(ResetError<'r>),
+    /// The link is of no use.
+    Dead(DeadLink),
+}
+
+pub(super) fn shown(redeeming: &Redeeming) -> Shown<'_> {
+    match redeeming {
+        Redeeming::Limited(retry_after) => Shown::Wrong(ResetError::Limited { retry_after: *retry_after }),
         Redeeming::Done(redeemed) => match redeemed.verdict {
-            Verdict::Ok => {
-                let home = crate::gate::Next::home(visit.site.public.path());
-                visit
-                    .page(Page::ResetDone { next: home.as_str() }, "reset")
-                    .with_cookie(Some(Ticket::clear(visit)))
+            Verdict::Ok => Shown::Done,
+            Verdict::Rejected => {
+                let reason = redeemed.message.as_deref().unwrap_or_default();
+                Shown::Wrong(ResetError::Rejected { reason })
             }
-            Verdict::Rejected => page(
-                visit,
-                &username,
-                Some(ResetError::Rejected { reason: redeemed.message.as_deref().unwrap_or_default() }),
-            ),
-            Verdict::FailedToConnect => page(visit, &username, Some(ResetError::Unreachable)),
-            Verdict::Expired => dead(DeadLink::Expired),
-            Verdict::Invalid => dead(DeadLink::Invalid),
-            _ => dead(DeadLink::NotConfirmed),
+            Verdict::FailedToConnect => Shown::Wrong(ResetError::Unreachable),
+            Verdict::Expired => Shown::Dead(DeadLink::Expired),
+            Verdict::Invalid => Shown::Dead(DeadLink::Invalid),
+            _ => Shown::Dead(DeadLink::NotConfirmed),
         },
     }
 }

@@ -5,7 +5,7 @@ use hyper::body::Incoming;
 use super::form::{self, Bad, Form};
 use super::next_of;
 use crate::cms::{KeptCookies, SignOut};
-use crate::pages::Page;
+use crate::pages::{ErrorKind, Page};
 use crate::session::cookie::{self, Name};
 use crate::visit::{Answer, Visit};
 
@@ -26,27 +26,37 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
         Err(Bad::Answer(answer)) => return *answer,
         Err(Bad::Expired(_)) => return show(visit),
     }
-    if let Some(session) = &visit.session {
-        if let Err(error) = visit.shared().sessions.end(session).await {
-            tracing::error!(id = visit.caller.request_id, %error, "a session cannot be ended in the store");
-            return visit.problem(crate::pages::ErrorKind::Internal, "store_failed");
-        }
-        tracing::info!(id = visit.caller.request_id, site = visit.site.name, user = session.user(), client = %visit.client.ip(), "signed out");
-        if let Some(kept) = KeptCookies::from_bytes(&session.kept()) {
-            match visit.site.cms.sign_out(&kept, &visit.asker()).await {
-                SignOut::Ok => {}
-                SignOut::Unknown { evidence } | SignOut::Unreachable { evidence } => {
-                    tracing::warn!(
-                        id = visit.caller.request_id,
-                        site = visit.site.name,
-                        evidence,
-                        "the CMS did not confirm the sign-out; its cookie is gone from here all the same"
-                    );
-                }
+    match end(visit).await {
+        Ok(()) => visit.page(Page::SignedOut, "signed_out").with_cookie(Some(clear(visit))),
+        Err(kind) => visit.problem(kind, "store_failed"),
+    }
+}
+
+/// The cookie that takes the session's away.
+pub(super) fn clear(visit: &Visit<'_>) -> http::HeaderValue {
+    cookie::clear(Name::Session, visit.site.is_secure())
+}
+
+/// Ends the session, if there is one, here and at the CMS.
+pub(super) async fn end(visit: &Visit<'_>) -> Result<(), ErrorKind> {
+    let Some(session) = &visit.session else { return Ok(()) };
+    if let Err(error) = visit.shared().sessions.end(session).await {
+        tracing::error!(id = visit.caller.request_id, %error, "a session cannot be ended in the store");
+        return Err(ErrorKind::Internal);
+    }
+    tracing::info!(id = visit.caller.request_id, site = visit.site.name, user = session.user(), client = %visit.client.ip(), "signed out");
+    if let Some(kept) = KeptCookies::from_bytes(&session.kept()) {
+        match visit.site.cms.sign_out(&kept, &visit.asker()).await {
+            SignOut::Ok => {}
+            SignOut::Unknown { evidence } | SignOut::Unreachable { evidence } => {
+                tracing::warn!(
+                    id = visit.caller.request_id,
+                    site = visit.site.name,
+                    evidence,
+                    "the CMS did not confirm the sign-out; its cookie is gone from here all the same"
+                );
             }
         }
     }
-    visit
-        .page(Page::SignedOut, "signed_out")
-        .with_cookie(Some(cookie::clear(Name::Session, visit.site.is_secure())))
+    Ok(())
 }

@@ -24,11 +24,48 @@ pub enum Endpoint<'a> {
     Asset(&'a str),
     /// `health`
     Health,
+    /// `auth`
+    Auth,
+    /// `api/…`
+    Api(Api),
     /// Nothing that there is.
     NotFound,
 }
 
+/// The gate's own pages for scripts, by the path below `api/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// `forgot-password`
+    ForgotPassword,
+    /// `reset-password`
+    ResetPassword,
+    /// `session`
+    Session,
+    /// `openapi.json`
+    Description,
+    /// Nothing that there is.
+    NotFound,
+}
+
+impl Api {
+    fn at(path: &str) -> Self {
+        match path {
+            "forgot-password" => Self::ForgotPassword,
+            "reset-password" => Self::ResetPassword,
+            "session" => Self::Session,
+            "openapi.json" => Self::Description,
+            _ => Self::NotFound,
+        }
+    }
+}
+
 impl<'a> Endpoint<'a> {
+    /// Whether a request for it counts as use of the session. That a script looks whether there is one does not: it would go
+    /// on for as long as a page stands open.
+    pub fn extends_session(self) -> bool {
+        !matches!(self, Self::Api(_))
+    }
+
     /// The page at `path`, which begins with a slash and may end with one.
     pub fn at(path: &'a str) -> Self {
         let path = path.strip_prefix('/').unwrap_or(path);
@@ -39,7 +76,12 @@ impl<'a> Endpoint<'a> {
             "reset-password" | "password_reset" => Self::ResetPassword,
             "account" => Self::Account,
             "health" => Self::Health,
-            path => path.strip_prefix("assets/").map_or(Self::NotFound, Self::Asset),
+            "auth" => Self::Auth,
+            path => match path.split_once('/') {
+                Some(("assets", name)) => Self::Asset(name),
+                Some(("api", path)) => Self::Api(Api::at(path)),
+                _ => Self::NotFound,
+            },
         }
     }
 }
@@ -238,6 +280,11 @@ mod tests {
             ("/forgot-password/", Endpoint::ForgotPassword),
             ("/password_reset", Endpoint::ResetPassword),
             ("/assets/gate.css", Endpoint::Asset("gate.css")),
+            ("/auth", Endpoint::Auth),
+            ("/api/session", Endpoint::Api(Api::Session)),
+            ("/api/session/", Endpoint::Api(Api::Session)),
+            ("/api/session/x", Endpoint::Api(Api::NotFound)),
+            ("/api", Endpoint::NotFound),
             ("/", Endpoint::NotFound),
             ("/login/x", Endpoint::NotFound),
         ] {

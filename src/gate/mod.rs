@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 pub use self::audience::Audience;
-pub use self::decide::{Decision, Endpoint, Pass, Question, Reason, all_fields, decide, fields};
+pub use self::decide::{Api, Decision, Endpoint, Pass, Question, Reason, all_fields, decide, fields};
 pub use self::next::Next;
 use self::policy::Access;
 pub use self::site::Site;
@@ -136,7 +136,7 @@ impl Worker {
         }
         match decide(question) {
             Decision::Own(endpoint) => {
-                if let Some(session) = &visit.session {
+                if let Some(session) = visit.session.as_ref().filter(|_| endpoint.extends_session()) {
                     self.touch(session, visit.path);
                 }
                 endpoints::answer(visit, endpoint, body).await

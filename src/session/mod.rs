@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
+use crate::clock::Timestamp;
 use crate::config::values::Span;
+use crate::store::SessionRow;
 
 pub use self::id::SessionId;
 pub use self::record::{Kept, Session};
@@ -61,6 +63,12 @@ impl Settings {
     /// Whether a person can ask to be remembered.
     pub fn can_remember(&self) -> bool {
         !self.remember.is_zero()
+    }
+
+    /// Whether a stored session is neither over nor unused for too long: for who looks into the store without the secrets.
+    pub fn is_live(&self, row: &SessionRow, now: Timestamp) -> bool {
+        let ends = row.expires.min(row.created.after(self.lifetime_limit(row.remembered)));
+        now < ends && now.since(row.seen) < self.idle_limit(row.remembered)
     }
 
     fn idle_limit(&self, remembered: bool) -> Duration {

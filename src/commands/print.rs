@@ -1,0 +1,60 @@
+//! How commands print: tables, JSON, and the sentence they fail with.
+//!
+//! What is printed may come from the internet (a user name, a User-Agent), so control characters, with which a terminal can be
+//! made to do things, are shown as `?`. A reader that has gone away (`lychgate … | head`) is no error.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+/// Prints a line, or several.
+pub(super) fn line(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// Prints a JSON document.
+pub(super) fn json(value: &impl Serialize) {
+    line(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Prints a table, columns two blanks apart, and nothing at all if there are no rows.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
+    if rows.is_empty() {
+        return;
+    }
+    let rows = std::iter::once(head.map(str::to_owned)).chain(rows.iter().map(|row| row.clone().map(plain)));
+    let rows: Vec<[String; N]> = rows.collect();
+    let mut widths = [0; N];
+    for (width, cell) in rows.iter().flat_map(|row| row.iter().enumerate()) {
+        if let Some(widest) = widths.get_mut(width) {
+            *widest = cell.chars().count().max(*widest);
+        }
+    }
+    for row in &rows {
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        line(cells.join("  ").trim_end());
+    }
+}
+
+/// The sentence a command fails with.
+pub(super) fn failure(sentence: &str) -> ExitCode {
+    let _ = writeln!(std::io::stderr().lock(), "lychgate: {sentence}");
+    ExitCode::FAILURE
+}
+
+/// Fit for a terminal.
+pub(super) fn plain(text: impl AsRef<str>) -> String {
+    text.as_ref().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_typed_cannot_steer_a_terminal() {
+        assert_eq!(plain("a\u{1b}[2Jb\r\n\u{9b}c"), "a?[2Jb???c");
+    }
+}

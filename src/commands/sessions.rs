@@ -1,0 +1,213 @@
+//! `lychgate sessions`: who is signed in, and ends that, on the store that running gates share.
+//!
+//! It opens the store beside the gate that runs, without its secrets; the gate notices within a second. It makes nothing: a
+//! store that is not there is a mistake in the configuration, not an empty one.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{Format, print};
+use crate::account;
+use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::config::Config;
+use crate::observe;
+use crate::store::{self, SessionKey, SessionRow, Store, StoreUrl};
+
+/// What is done with sessions.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Who is signed in
+    List {
+        /// Of this user only, however spelled
+        #[arg(long)]
+        user: Option<String>,
+        /// At this site only
+        #[arg(long)]
+        site: Option<String>,
+        /// How they are printed
+        #[arg(long, value_enum, default_value = "human")]
+        format: Format,
+    },
+    /// Ends sessions, at once, on every gate
+    Revoke {
+        #[command(flatten)]
+        which: Which,
+        /// How the ended ones are printed
+        #[arg(long, value_enum, default_value = "human")]
+        format: Format,
+    },
+}
+
+/// Which sessions are to end.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct Which {
+    /// The sessions' ids, as `list` shows them
+    #[arg(value_name = "ID", value_parser = id, conflicts_with_all = ["user", "site", "all"])]
+    ids: Vec<String>,
+    /// Those of this user, however spelled
+    #[arg(long)]
+    user: Option<String>,
+    /// Those at this site
+    #[arg(long)]
+    site: Option<String>,
+    /// All there are
+    #[arg(long, conflicts_with_all = ["user", "site"])]
+    all: bool,
+}
+
+/// A session's id as [`SessionKey`] displays it.
+fn id(text: &str) -> Result<String, String> {
+    let id = text.to_ascii_lowercase();
+    if id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(id)
+    } else {
+        Err("an id is 16 hexadecimal digits; `lychgate sessions list` shows them".to_owned())
+    }
+}
+
+pub(super) fn sessions(file: &Path, command: Command) -> ExitCode {
+    let done = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))
+        .and_then(|runtime| runtime.block_on(run(file, command)));
+    done.err().map_or(ExitCode::SUCCESS, |sentence| print::failure(&sentence))
+}
+
+async fn run(file: &Path, command: Command) -> Result<(), String> {
+    let (config, _) = Config::read(file)
+        .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let store = open(&config)?;
+    let rows = store.load_sessions().await.map_err(|error| error.to_string())?;
+    match command {
+        Command::List { user, site, format } => {
+            known_site(&config, &rows, site.as_deref())?;
+            let now = SystemClock.now();
+            let mut rows: Vec<SessionRow> = rows
+                .into_iter()
+                .filter(|row| config.session.is_live(row, now))
+                .filter(|row| is_of(row, user.as_deref(), site.as_deref()))
+                .collect();
+            rows.sort_by(|one, two| {
+                (&one.site, &one.user, one.created).cmp(&(&two.site, &two.user, two.created))
+            });
+            show(&rows, format);
+            Ok(())
+        }
+        Command::Revoke { which, format } => {
+            known_site(&config, &rows, which.site.as_deref())?;
+            observe::start(&config.log);
+            revoke(store.as_ref(), rows, &which, format).await
+        }
+    }
+}
+
+/// The store, if there is one already.
+fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
+    let StoreUrl::Sqlite(path) = &config.store.url;
+    let path = config.folder.join(path);
+    if !path.exists() {
+        return Err(format!(
+            "there is no store {}; start the gate once, or name its configuration with --config",
+            path.display()
+        ));
+    }
+    store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())
+}
+
+/// Ends what was asked for: also sessions that are over but not swept yet, and those whose secret is lost.
+async fn revoke(
+    store: &dyn Store,
+    rows: Vec<SessionRow>,
+    which: &Which,
+    format: Format,
+) -> Result<(), String> {
+    if let Some(missing) = which.ids.iter().find(|id| !rows.iter().any(|row| row.key.to_string() == **id)) {
+        return Err(format!("there is no session {missing}; nothing was ended"));
+    }
+    let ended: Vec<SessionRow> = rows
+        .into_iter()
+        .filter(|row| which.ids.is_empty() || which.ids.contains(&row.key.to_string()))
+        .filter(|row| is_of(row, which.user.as_deref(), which.site.as_deref()))
+        .collect();
+    let keys: Vec<SessionKey> = ended.iter().map(|row| row.key).collect();
+    if !keys.is_empty() {
+        store.remove_sessions(keys).await.map_err(|error| error.to_string())?;
+    }
+    for row in &ended {
+        tracing::info!(session = %row.key, site = row.site, user = row.user, "session revoked by an operator");
+    }
+    match format {
+        Format::Json => show(&ended, format),
+        Format::Human if ended.len() == 1 => print::line("1 session ended"),
+        Format::Human => print::line(&format!("{} sessions ended", ended.len())),
+    }
+    Ok(())
+}
+
+fn is_of(row: &SessionRow, user: Option<&str>, site: Option<&str>) -> bool {
+    user.is_none_or(|user| account::canonical(user) == account::canonical(&row.user))
+        && site.is_none_or(|site| site == row.site)
+}
+
+/// A site that neither the configuration nor any session knows is a slip of the pen; to find nothing there would hide it.
+fn known_site(config: &Config, rows: &[SessionRow], site: Option<&str>) -> Result<(), String> {
+    let Some(site) = site else { return Ok(()) };
+    let names: Vec<&str> = config.sites.iter().map(|site| site.as_ref().name.as_ref().as_str()).collect();
+    if names.contains(&site) || rows.iter().any(|row| row.site == site) {
+        return Ok(());
+    }
+    Err(format!("there is no site `{}`; there are: {}", print::plain(site), names.join(", ")))
+}
+
+/// A session as it is printed.
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: String,
+    site: &'a str,
+    user: &'a str,
+    client: IpAddr,
+    created: String,
+    seen: String,
+    expires: String,
+    remembered: bool,
+    user_agent: &'a str,
+}
+
+fn show(rows: &[SessionRow], format: Format) {
+    let shown = rows.iter().map(|row| Shown {
+        id: row.key.to_string(),
+        site: &row.site,
+        user: &row.user,
+        client: row.client,
+        created: moment(row.created),
+        seen: moment(row.seen),
+        expires: moment(row.expires),
+        remembered: row.remembered,
+        user_agent: &row.user_agent,
+    });
+    match format {
+        Format::Json => print::json(&shown.collect::<Vec<_>>()),
+        Format::Human => {
+            let cells = |row: Shown<'_>| {
+                let [client, agent] = [row.client.to_string(), row.user_agent.to_owned()];
+                [row.id, row.site.into(), row.user.into(), client, row.created, row.seen, row.expires, agent]
+            };
+            let rows: Vec<_> = shown.map(cells).collect();
+            let head = ["ID", "SITE", "USER", "CLIENT", "SIGNED IN", "LAST USED", "ENDS", "USER-AGENT"];
+            print::table(head, &rows);
+        }
+    }
+}
+
+/// In UTC, to the second (RFC 3339).
+fn moment(time: Timestamp) -> String {
+    let seconds = time.as_millis().div_euclid(1000);
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
