@@ -48,6 +48,11 @@ pub(super) fn is_signature(name: &str) -> bool {
     name.eq_ignore_ascii_case("dkim-signature") || name.eq_ignore_ascii_case("domainkey-signature")
 }
 
+/// Fields of message identifiers, `<…@host>`, which software makes from the name of the machine it runs on.
+fn is_identifiers(name: &str) -> bool {
+    ["message-id", "in-reply-to", "references"].iter().any(|field| name.eq_ignore_ascii_case(field))
+}
+
 /// A field's value after rewriting.
 pub(super) struct Value {
     /// The new value; `None` if it stays.
@@ -59,7 +64,35 @@ pub(super) struct Value {
 }
 
 /// Internal → public in the value of a field, as it stands in the message, behind `column` bytes of its first line.
-pub(super) fn rewrite(sites: &Sites, raw: &[u8], column: usize) -> Value {
+pub(super) fn rewrite(sites: &Sites, name: &str, raw: &[u8], column: usize) -> Value {
+    if is_identifiers(name) { identifiers(sites, raw) } else { words(sites, raw, column) }
+}
+
+/// The host of each identifier becomes the public one if it is internal; so a thread holds together, for in every message it
+/// becomes the same.
+fn identifiers(sites: &Sites, raw: &[u8]) -> Value {
+    let done = sites.rewrite(raw);
+    let mut value = Value { value: None, replaced: done.replaced, remaining: done.remaining };
+    let mut out = Vec::with_capacity(raw.len());
+    for identifier in done.text.split_inclusive(|byte| *byte == b'>') {
+        let host = identifier
+            .iter()
+            .rposition(|byte| *byte == b'@')
+            .map(|at| identifier.split_at(at.saturating_add(1)));
+        let public = host.and_then(|(left, host)| Some((left, sites.public_host(host.strip_suffix(b">")?)?)));
+        match public {
+            Some((left, public)) => {
+                out.extend([left, public, b">"].into_iter().flatten());
+                value.replaced = value.replaced.saturating_add(1);
+            }
+            None => out.extend_from_slice(identifier),
+        }
+    }
+    value.value = (value.replaced > 0).then_some(out);
+    value
+}
+
+fn words(sites: &Sites, raw: &[u8], column: usize) -> Value {
     let mut out: Vec<u8> = Vec::with_capacity(raw.len());
     let mut value = Value { value: None, replaced: 0, remaining: 0 };
     let (mut rest, mut changed) = (raw, false);

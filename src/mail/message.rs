@@ -132,7 +132,7 @@ impl Walk<'_> {
             let (start, end) = (field.offset_start as usize, field.offset_end as usize);
             let Some(raw) = self.raw.get(start..end) else { continue };
             let column = start.saturating_sub(field.offset_field as usize);
-            let done = header::rewrite(self.sites, raw, column);
+            let done = header::rewrite(self.sites, field.name(), raw, column);
             self.outcome.replaced = self.outcome.replaced.saturating_add(done.replaced);
             self.outcome.remaining = self.outcome.remaining.saturating_add(done.remaining);
             if let Some(bytes) = done.value {

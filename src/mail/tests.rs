@@ -10,7 +10,7 @@ use crate::rewrite::{Mode, Origins, Sites};
 /// A site on `cms.internal:8080/Plone`, which is `https://www.example.org` outside.
 pub(super) fn sites() -> Sites {
     let (backend, public) = ("http://cms.internal:8080/Plone", "https://www.example.org");
-    let names = ["plone.lan".to_owned()];
+    let names = ["plone.lan".to_owned(), "vm".to_owned()];
     Sites::new([
         &Origins::new(&backend.parse().unwrap(), &public.parse().unwrap(), &names, Mode::Full).unwrap()
     ])
@@ -91,6 +91,11 @@ fn links_are_public_in_every_encoding_and_structure() {
             "a multipart without parts",
             "Content-Type: multipart/mixed; boundary=o\n\nhttp://cms.internal:8080/Plone\n",
             "Content-Type: multipart/mixed; boundary=o\n\nhttps://www.example.org\n",
+        ),
+        (
+            "identifiers, and words that look like their host",
+            "Message-Id: <1.2@vm>\nReferences: <a@b.example> <c@VM>\n <d@vm.example>\nContent-ID: <e@vm>\nSubject: vm@vm\n\nvm\n",
+            "Message-Id: <1.2@www.example.org>\nReferences: <a@b.example> <c@www.example.org>\n <d@vm.example>\nContent-ID: <e@vm>\nSubject: vm@vm\n\nvm\n",
         ),
         (
             "never closed",
@@ -224,6 +229,7 @@ fn messages() -> impl Strategy<Value = Vec<u8>> {
         1 => prop::collection::vec(any::<u8>(), 0..20),
         2 => Just(LINK.as_bytes().to_vec()),
         1 => Just(b"plone.lan".to_vec()),
+        1 => Just(b"Message-ID: <a@vm>\r\n".to_vec()),
         4 => prop::sample::select(vec![
             "\r\n", "\r\n\r\n", "\n", "\r", "--o\r\n", "--o--\r\n", "--i\r\n", "--i--", " \r\n", "=\r\n", "=3D", "=?utf-8?q?", "?=",
             "=?utf-8?q?http=3A//cms=2Einternal=3A8080/Plone?=", "aHR0cDovL2Ntcy5pbnRlcm5hbDo4MDgwL1Bsb25lL/w=", "Subject: ",

@@ -328,7 +328,7 @@ impl Address {
     }
 }
 
-fn is_loopback(host: &[u8]) -> bool {
+pub(super) fn is_loopback(host: &[u8]) -> bool {
     let Ok(host) = std::str::from_utf8(host) else { return false };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"

@@ -6,7 +6,7 @@
 
 use super::grammar::Found;
 use super::map::Map;
-use super::origins::Origins;
+use super::origins::{Origins, is_loopback};
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +70,19 @@ impl Sites {
         Rewritten { text: Cow::Owned(out), replaced: taken.len(), remaining }
     }
 
+    /// The public host that stands for `host`, where a host is named by itself and nothing else can be meant: a name without a
+    /// dot is a word in a text, but not behind the `@` of an identifier. `None` if it is no internal one, or everybody's.
+    pub fn public_host(&self, host: &[u8]) -> Option<&[u8]> {
+        if is_loopback(host) {
+            return None;
+        }
+        let public = |map: &'_ Arc<Map>| {
+            let named = map.grammar().names.iter().any(|name| name.host.eq_ignore_ascii_case(host));
+            named && !map.grammar().target.host.eq_ignore_ascii_case(host)
+        };
+        self.0.iter().find(|map| public(map)).map(|map| map.grammar().target.host.as_slice())
+    }
+
     fn remaining(&self, text: &[u8]) -> usize {
         // Sites that share a host see the same name at the same place.
         let places: BTreeSet<usize> = self.0.iter().flat_map(|map| map.finds(text).1).collect();
@@ -124,6 +137,28 @@ mod tests {
         assert_eq!(done.1, 2);
         assert!(sites().rewrite(b"cms.internal:8080evil").remaining > 0);
         assert_eq!(sites().rewrite(b"nothing here").remaining, 0);
+    }
+
+    #[test]
+    fn a_host_by_itself_is_known_without_a_dot() {
+        let (backend, public) = ("http://localhost:8080/Plone", "https://www.example.org");
+        let names = ["VM".to_owned(), "www.example.org".to_owned()];
+        let sites = Sites::new([&Origins::new(
+            &backend.parse().unwrap(),
+            &public.parse().unwrap(),
+            &names,
+            Mode::Safety,
+        )
+        .unwrap()]);
+        for (host, want) in [
+            ("vm", Some("www.example.org")),
+            ("Vm", Some("www.example.org")),
+            ("localhost", None),
+            ("www.example.org", None),
+            ("v", None),
+        ] {
+            assert_eq!(sites.public_host(host.as_bytes()), want.map(str::as_bytes), "{host}");
+        }
     }
 
     proptest! {
