@@ -33,7 +33,7 @@ pub fn plan(origins: &Origins, path: &str, headers: &HeaderMap) -> Plan {
         // Unknown, or several: not worth reading.
         _ => return Plan::Pass,
     };
-    if !is_textual(headers) {
+    if !is_textual(origins, headers) {
         return Plan::Pass;
     }
     let is_html = matches!(media_type(headers).as_deref(), Some("text/html" | "application/xhtml+xml"));
@@ -45,13 +45,14 @@ pub fn plan(origins: &Origins, path: &str, headers: &HeaderMap) -> Plan {
 }
 
 /// Whether the type is one of text, in which addresses are looked for. A body without a type is not.
-pub fn is_textual(headers: &HeaderMap) -> bool {
+pub fn is_textual(origins: &Origins, headers: &HeaderMap) -> bool {
     let Some(media_type) = media_type(headers) else { return false };
     let Some((kind, subtype)) = media_type.split_once('/') else { return false };
     kind == "text"
         || subtype.ends_with("+xml")
         || subtype.ends_with("+json")
         || (kind == "application" && APPLICATIONS.contains(&subtype))
+        || origins.settings().types.contains(&media_type)
 }
 
 /// Textual types that are not called text (IANA's registry, and what old servers send).
@@ -84,7 +85,7 @@ const APPLICATIONS: &[&str] = &[
 
 /// The media type, lower case and without parameters, from whatever a server makes of it: ZServer sends
 /// `text/javascript;;charset=utf-8; charset=iso-8859-15`.
-fn media_type(headers: &HeaderMap) -> Option<String> {
+pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.as_bytes();
     let essence = value.split(|byte| matches!(byte, b';' | b',')).next()?.trim_ascii();
     std::str::from_utf8(essence).ok().map(str::to_ascii_lowercase)
@@ -227,6 +228,7 @@ mod tests {
 
     #[test]
     fn text_is_told_from_what_is_not() {
+        let local = origins(LOCAL, Mode::Safety);
         for (value, want) in [
             ("text/html", true),
             ("Text/HTML; charset=utf-8", true),
@@ -250,9 +252,9 @@ mod tests {
             ("", false),
             ("text", false),
         ] {
-            assert_eq!(is_textual(&headers(&[("content-type", value)])), want, "{value}");
+            assert_eq!(is_textual(&local, &headers(&[("content-type", value)])), want, "{value}");
         }
-        assert!(!is_textual(&HeaderMap::new()));
+        assert!(!is_textual(&local, &HeaderMap::new()));
     }
 
     #[test]

@@ -9,6 +9,9 @@
 //! encoding, entities, and these in each other); `map` finds them fast, `stream` does so in pieces. Only for paths, which are
 //! links in some attributes and data in others, HTML is tokenised (`html`).
 //!
+//! The way in, [`Translation`] and the `…_to_internal` of [`Origins`], is in `inward`, `form` and `multipart`; it undoes what the way out did
+//! to what a form, an editor or a script was shown.
+//!
 //! Encoded bodies are decoded, rewritten and encoded again (`coding`). What it does not do: look into binary files, or into text in
 //! an encoding that doesn't contain ASCII (UTF-16).
 
@@ -16,11 +19,15 @@ mod authority;
 mod body;
 mod coding;
 mod cookies;
+mod form;
 mod grammar;
 mod headers;
 mod html;
+mod inward;
 mod map;
+mod multipart;
 mod origins;
+mod settings;
 mod spelling;
 mod stream;
 #[cfg(test)]
@@ -30,6 +37,8 @@ pub use body::{BoxError, RewriteBody};
 pub use coding::Coding;
 pub use cookies::set_cookie;
 pub use headers::{Plan, is_textual, plan, response_headers};
+pub use inward::Translation;
 pub use map::Map;
 pub use origins::{Mode, Origins, OriginsError};
+pub use settings::{Leaks, Settings};
 pub use stream::Stream;

@@ -3,6 +3,7 @@
 use super::authority::Name;
 use super::grammar::{Grammar, Target};
 use super::map::Map;
+use super::settings::Settings;
 use http::HeaderValue;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -37,14 +38,15 @@ pub enum OriginsError {
 #[derive(Debug)]
 pub struct Origins {
     outward: Arc<Map>,
-    inward: Arc<Map>,
-    mode: Mode,
-    public: Address,
-    internal: Address,
+    pub(super) inward: Arc<Map>,
+    pub(super) mode: Mode,
+    pub(super) public: Address,
+    pub(super) internal: Address,
+    settings: Settings,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Address {
+pub(super) struct Address {
     secure: bool,
     host: Vec<u8>,
     port: u16,
@@ -90,7 +92,8 @@ impl Origins {
                 without_port: is_default,
                 as_word: false,
                 as_authority: false,
-                only_scheme: None,
+                // Where both sides have one host and port, the scheme alone tells them apart.
+                only_scheme: (public.host == internal.host).then_some(public.secure),
                 secret: false,
             }],
             prefix: public.prefix.clone(),
@@ -103,7 +106,22 @@ impl Origins {
             mode,
             public,
             internal,
+            settings: Settings::default(),
         })
+    }
+
+    /// The same with what `[site.rewrite]` adds.
+    #[must_use]
+    pub fn with(mut self, settings: &Settings) -> Self {
+        self.settings = settings.clone();
+        self.settings.types.iter_mut().for_each(|name| name.make_ascii_lowercase());
+        self.settings.attributes.iter_mut().for_each(|name| name.make_ascii_lowercase());
+        self
+    }
+
+    /// What `[site.rewrite]` says.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The map for what comes back: internal → public.
@@ -239,24 +257,6 @@ impl Origins {
         changed.then_some(out)
     }
 
-    /// Public → internal for a URL that a request carries: `Referer`, `Origin`, `Destination`, with what its query
-    /// carries. `None` if nothing changes, and always in [`Mode::Safety`], where the backend knows the public address.
-    pub fn to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
-        if self.mode == Mode::Safety {
-            return None;
-        }
-        match self.inward.rewrite(value.as_bytes()) {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(value) => HeaderValue::from_bytes(&value).ok(),
-        }
-    }
-
-    /// The same for `Origin`, which has no path and must get none.
-    pub fn origin_to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
-        self.to_internal(value)?;
-        HeaderValue::from_bytes(&self.internal.origin()).ok()
-    }
-
     /// The path of a cookie, mapped outwards in every mode: a browser asks for public paths only. A cookie for the
     /// whole host becomes one for the site's part of it. `None` if nothing changes.
     pub(super) fn cookie_path(&self, path: &[u8]) -> Option<Vec<u8>> {
@@ -268,7 +268,7 @@ impl Origins {
 }
 
 /// Query parameters of CMSs that say where to go afterwards (Plone: facts of its login, challenge and editing).
-const RETURN_ADDRESSES: &[&[u8]] = &[
+pub(super) const RETURN_ADDRESSES: &[&[u8]] = &[
     b"came_from",
     b"original_url",
     b"referer",
@@ -313,7 +313,8 @@ impl Address {
         }
     }
 
-    fn origin(&self) -> Vec<u8> {
+    /// As browsers write it in `Origin`.
+    pub(super) fn origin(&self) -> Vec<u8> {
         let mut origin = if self.secure { b"https://".to_vec() } else { b"http://".to_vec() };
         origin.extend_from_slice(&self.host);
         if self.port != self.default_port() {
@@ -323,7 +324,7 @@ impl Address {
     }
 
     /// `/a/b`, or nothing.
-    fn path(&self) -> Vec<u8> {
+    pub(super) fn path(&self) -> Vec<u8> {
         self.prefix.iter().flat_map(|segment| [b"/".as_slice(), segment]).flatten().copied().collect()
     }
 }

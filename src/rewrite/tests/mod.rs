@@ -1,5 +1,6 @@
 //! The map as a whole: tables of what is and isn't ours.
 
+mod inward;
 mod leaks;
 mod streaming;
 
@@ -16,7 +17,7 @@ const NAMED: Site = ("http://plone.internal:8080/Plone", "https://www.example.or
 pub(super) const PORTS: Site = ("http://localhost:8088/Plone", "http://localhost:8080", &[]);
 const BELOW: Site = ("http://example.org", "https://www.example.org", &[]);
 const ABOVE: Site = ("http://plone.internal:8080", "https://plone.internal.example.com", &[]);
-const SCHEME: Site = ("http://p.example.org/Plone", "https://p.example.org", &[]);
+pub(super) const SCHEME: Site = ("http://p.example.org/Plone", "https://p.example.org", &[]);
 const SIX: Site = ("http://[::1]:8088/Plone", "https://public.example.org", &["fd00::5"]);
 pub(super) const UNDER: Site =
     ("http://localhost:8088/Plone", "https://public.example.org:8443/intranet", &["db.example.org"]);
