@@ -29,7 +29,7 @@ async fn an_edited_page_is_stored_as_its_author_wrote_it() {
     let url = standin.url();
     let written = format!(
         "<p><a href=\"{url}/docs\">docs</a> <a href=\"/Plone/news\">news</a> <img src='//{}/Plone/a.png'>\n\
-         <i style=\"background:red\">{{\"u\": \"{}\"}}</i> \u{e9} &amp; %2F + ;</p>",
+         <i style=\"background:url(/Plone/b.png)\">{{\"u\": \"{}\"}}</i> \u{e9} &amp; %2F + ;</p>",
         standin.address(),
         url.replace('/', "\\/"),
     );

@@ -281,7 +281,7 @@ fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     rewrite::response_headers(origins, plan, &mut parts.headers);
     let body = match plan {
         Plan::Pass => body.boxed_unsync(),
-        Plan::Text(_) | Plan::Html(_) => RewriteBody::new(body, origins, plan).boxed_unsync(),
+        _ => RewriteBody::new(body, origins, plan).boxed_unsync(),
     };
     Answer { response: Response::from_parts(parts, body), verdict: "forwarded", backend: None }
 }

@@ -58,19 +58,19 @@ impl Rewriter {
         let mut out = |bytes| ready.push_back(Frame::data(bytes));
         let Some((decoder, encoder, coding)) = &mut self.coding else {
             match &mut self.links {
-                Some(links) => self.stream.push(Bytes::from(links.push(pending)), &mut out),
+                Some(links) => self.stream.push(links.push(std::mem::take(pending)), &mut out),
                 None => self.stream.push(std::mem::take(pending), &mut out),
             }
             pending.clear();
             return Ok(());
         };
         let step = pending.split_to(pending.len().min(STEP));
-        let mut plain = decoder.push(&step)?;
+        let mut plain = Bytes::from(decoder.push(&step)?);
         if let Some(links) = &mut self.links {
-            plain = links.push(&plain);
+            plain = links.push(plain);
         }
         let mut pieces = Vec::new();
-        self.stream.push(Bytes::from(plain), &mut |bytes| pieces.push(bytes));
+        self.stream.push(plain, &mut |bytes| pieces.push(bytes));
         let encoder = match encoder {
             Some(encoder) => encoder,
             None if decoder.is_plain() => encoder.insert(Encoder::Plain),
@@ -88,15 +88,15 @@ impl Rewriter {
     fn finish(&mut self, ready: &mut VecDeque<Frame<Bytes>>) -> io::Result<()> {
         let mut out = |bytes| ready.push_back(Frame::data(bytes));
         let mut plain = match &mut self.coding {
-            Some((decoder, ..)) => decoder.finish()?,
-            None => Vec::new(),
+            Some((decoder, ..)) => Bytes::from(decoder.finish()?),
+            None => Bytes::new(),
         };
-        if let Some(links) = &mut self.links {
-            plain = links.push(&plain);
-            plain.extend(links.finish());
-        }
         let mut pieces = Vec::new();
-        self.stream.push(Bytes::from(plain), &mut |bytes| pieces.push(bytes));
+        if let Some(links) = &mut self.links {
+            self.stream.push(links.push(plain), &mut |bytes| pieces.push(bytes));
+            plain = links.finish();
+        }
+        self.stream.push(plain, &mut |bytes| pieces.push(bytes));
         self.stream.finish(&mut |bytes| pieces.push(bytes));
         match self.coding.as_mut().map(|(_, encoder, _)| encoder.take()) {
             None => pieces.into_iter().for_each(out),
@@ -122,17 +122,21 @@ fn emit(bytes: Vec<u8>, out: &mut impl FnMut(Bytes)) {
 impl<B> RewriteBody<B> {
     /// Does to `inner` what the plan says. With [`Plan::Pass`] it is handed on untouched.
     pub fn new(inner: B, origins: &Arc<Origins>, plan: Plan) -> Self {
-        let (is_html, coding) = match plan {
-            Plan::Pass => (false, None),
-            Plan::Text(coding) => (false, coding),
-            Plan::Html(coding) => (true, coding),
-        };
-        let rewriter = (plan != Plan::Pass).then(|| Rewriter {
+        let new = |coding: Option<Coding>, links| Rewriter {
             origins: origins.clone(),
             coding: coding.map(|coding| (Decoder::new(coding), None, coding)),
-            links: is_html.then(|| Links::new(origins.clone())),
+            links,
             stream: Stream::new(origins.outward().clone()),
-        });
+        };
+        let rewriter = match plan {
+            Plan::Pass => None,
+            Plan::Text(coding) => Some(new(coding, None)),
+            Plan::Styled(coding) => {
+                Some(Rewriter { stream: Stream::new(origins.styles().clone()), ..new(coding, None) })
+            }
+            Plan::Html(coding) => Some(new(coding, Some(Links::new(origins.clone(), false)))),
+            Plan::Xhtml(coding) => Some(new(coding, Some(Links::new(origins.clone(), true)))),
+        };
         Self { inner, rewriter, pending: Bytes::new(), ready: VecDeque::new(), ended: false, report: None }
     }
 
@@ -288,7 +292,7 @@ mod tests {
             vec![data("<a href=/Plo"), data("ne/x>http://localhost:8088/Plone/y</a>")],
         )
         .await;
-        assert_eq!(text(&got), "<a href=\"/x\">https://public.example.org/y</a>");
+        assert_eq!(text(&got), "<a href=/x>https://public.example.org/y</a>");
     }
 
     #[tokio::test]

@@ -13,8 +13,13 @@ pub enum Plan {
     Pass,
     /// Addresses are mapped, inside the coding if there is one.
     Text(Option<Coding>),
+    /// Addresses are mapped, and paths that begin with the internal prefix where a style sheet, a script or XML has links:
+    /// `url(…)`, `@import`, `<href>`.
+    Styled(Option<Coding>),
     /// Addresses are mapped, and links that begin with the internal prefix.
     Html(Option<Coding>),
+    /// The same in HTML that is written as XML.
+    Xhtml(Option<Coding>),
 }
 
 /// Decides what is to be done with the body that these headers describe, of the resource at `path` (without its query; it
@@ -36,13 +41,20 @@ pub fn plan(origins: &Origins, path: &str, headers: &HeaderMap) -> Plan {
     if !is_textual(origins, headers) {
         return Plan::Pass;
     }
-    let is_html = matches!(media_type(headers).as_deref(), Some("text/html" | "application/xhtml+xml"));
-    if is_html && origins.mode() == Mode::Full && origins.has_prefix() {
-        Plan::Html(coding)
-    } else {
-        Plan::Text(coding)
+    if origins.mode() == Mode::Safety || !origins.has_prefix() {
+        return Plan::Text(coding);
+    }
+    match media_type(headers).as_deref() {
+        Some("text/html") => Plan::Html(coding),
+        Some("application/xhtml+xml") => Plan::Xhtml(coding),
+        // In JSON and plain text, `url(/Plone/x)` is what somebody wrote, and is perhaps being edited.
+        Some(styled) if STYLED.iter().any(|end| styled.ends_with(end)) => Plan::Styled(coding),
+        _ => Plan::Text(coding),
     }
 }
+
+/// How the names of types end that style sheets, scripts and XML have.
+const STYLED: [&str; 7] = ["/css", "javascript", "ecmascript", "/xml", "+xml", "/rss", "/atom"];
 
 /// Whether the type is one of text, in which addresses are looked for. A body without a type is not.
 pub fn is_textual(origins: &Origins, headers: &HeaderMap) -> bool {
@@ -264,7 +276,19 @@ mod tests {
         let path = "/a/page";
         assert_eq!(plan(&safety, path, &headers(&html)), Plan::Text(None));
         assert_eq!(plan(&full, path, &headers(&html)), Plan::Html(None));
-        assert_eq!(plan(&full, path, &headers(&[("content-type", "text/css")])), Plan::Text(None));
+        for (media_type, want) in [
+            ("text/css", Plan::Styled(None)),
+            ("application/x-javascript", Plan::Styled(None)),
+            ("text/xml; charset=utf-8", Plan::Styled(None)),
+            ("application/rss+xml", Plan::Styled(None)),
+            ("application/json", Plan::Text(None)),
+            ("text/plain", Plan::Text(None)),
+            ("application/xhtml+xml", Plan::Xhtml(None)),
+        ] {
+            assert_eq!(plan(&full, path, &headers(&[("content-type", media_type)])), want, "{media_type}");
+            let safe = plan(&safety, path, &headers(&[("content-type", media_type)]));
+            assert_eq!(safe, Plan::Text(None), "{media_type}");
+        }
         assert_eq!(plan(&full, path, &headers(&[("content-type", "image/png")])), Plan::Pass);
         let coded = |coding| plan(&full, path, &headers(&[html[0], ("content-encoding", coding)]));
         assert_eq!(coded("identity"), Plan::Html(None));

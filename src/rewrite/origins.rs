@@ -38,6 +38,7 @@ pub enum OriginsError {
 #[derive(Debug)]
 pub struct Origins {
     outward: Arc<Map>,
+    styles: Arc<Map>,
     pub(super) inward: Arc<Map>,
     pub(super) mode: Mode,
     pub(super) public: Address,
@@ -82,8 +83,10 @@ impl Origins {
             names: merge(names),
             prefix: internal.prefix.clone(),
             target: public.target(),
-            paths: mode == Mode::Full && !internal.prefix.is_empty(),
+            paths: false,
         };
+        let paths = mode == Mode::Full && !internal.prefix.is_empty();
+        let styles = Grammar { paths, ..outward.clone() };
         let is_default = matches!(public.port, 80 | 443);
         let inward = Grammar {
             names: vec![Name {
@@ -102,6 +105,7 @@ impl Origins {
         };
         Ok(Self {
             outward: Arc::new(Map::new(outward)),
+            styles: Arc::new(Map::new(styles)),
             inward: Arc::new(Map::new(inward)),
             mode,
             public,
@@ -129,6 +133,12 @@ impl Origins {
         &self.outward
     }
 
+    /// The map for style sheets, scripts and XML that come back: in [`Mode::Full`], paths in `url(…)`, `@import` and `<href>` are mapped
+    /// as well.
+    pub fn styles(&self) -> &Arc<Map> {
+        &self.styles
+    }
+
     /// The map for what goes in: public → internal. Only URLs are mapped, never bare words. Of use in [`Mode::Full`] only:
     /// a backend that was told its public address expects it.
     pub fn inward(&self) -> &Arc<Map> {
@@ -143,6 +153,19 @@ impl Origins {
     /// Whether the backend keeps the site below a path of its own.
     pub(super) fn has_prefix(&self) -> bool {
         !self.internal.prefix.is_empty()
+    }
+
+    /// The first segment of the path below which the backend keeps the site; empty if it keeps it at its root.
+    pub(super) fn first_segment(&self) -> &[u8] {
+        self.internal.prefix.first().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether a link leads to the site itself.
+    pub(super) fn is_own(&self, link: &[u8]) -> bool {
+        let link = link.trim_ascii();
+        let has_host = link.starts_with(b"//")
+            || link.iter().find(|byte| matches!(byte, b':' | b'/' | b'?' | b'#')) == Some(&b':');
+        !has_host || self.outward.at_start(link).is_some() || self.inward.at_start(link).is_some()
     }
 
     /// Whether the public address is https.

@@ -234,6 +234,8 @@ const WRITTEN: &[&str] = &[
     "<a href='http://localhost:8088/Plone/a'>",
     "<form action=\"/Plone/f\"><input value=\"/Plone/x\">",
     "<script>var a = '</Plone/x>';</script>",
+    "<p style=\"background: url(/Plone/x.png)\">",
+    "<style>@import '/Plone/x.css';</style>",
     "</textarea>",
     "<!-- /Plone/ -->",
     "/Plone/x",
