@@ -1,8 +1,10 @@
 //! A CMS that is told nothing of its public address: what comes back is public, what goes in is internal.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
+
+use std::sync::{Arc, LazyLock, Mutex};
 
 use http::Method;
 use support::browser::Browser;
@@ -151,4 +153,88 @@ async fn what_may_not_be_posted_may_not_be_posted_in_a_body_that_is_translated()
     let pad = "x".repeat(2000);
     assert_eq!(browser.post("/docs", &[("pad", &pad)]).await.status, 413);
     assert_eq!(standin.requests().len(), 0);
+}
+
+/// What the gate writes to its log while `work` runs.
+async fn logged<T>(work: impl Future<Output = T>) -> (T, String) {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    static LINES: LazyLock<Lines> = LazyLock::new(|| {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        lines
+    });
+    LazyLock::force(&LINES);
+    let outcome = work.await;
+    (outcome, String::from_utf8(LINES.0.lock().unwrap().clone()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_internal_name_that_no_rule_maps_is_logged_or_blocked() {
+    let standin = StandIn::plone60();
+    let leak = format!("see {}evil", standin.address());
+    standin.answer("/leak", Canned::html(200, leak.clone()));
+    standin.answer("/late-leak", Canned::html(200, format!("{}{leak}", "x".repeat(200 << 10))));
+    standin.answer("/head-leak", Canned::html(200, "fine").header("etag", &format!("\"{leak}\"")));
+    standin.answer("/fine", Canned::html(200, format!("see {}", standin.address())));
+    for hosting in ["zope", "rewrite"] {
+        let logging = gate(&standin, hosting, "");
+        let mut browser = Browser::new(logging.address, HOST);
+        let (answer, log) = logged(async {
+            browser.get("/head-leak?secret").await;
+            browser.get("/leak?secret").await
+        })
+        .await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (200, leak.clone()), "{hosting}");
+        // The body's line is written before its last byte goes.
+        for place in ["headers", "body"] {
+            let line = log.lines().find(|line| line.contains("holds internal names") && line.contains(place));
+            let line = line.unwrap_or_else(|| panic!("{hosting}, {place}: {log}"));
+            assert!(line.contains("leak") && line.contains("count=1"), "{line}");
+            assert!(!line.contains("evil") && !line.contains("secret"), "{line}");
+        }
+
+        let blocking = gate(&standin, hosting, "[site.rewrite]\nleaks = \"block\"\n");
+        let mut browser = Browser::new(blocking.address, HOST);
+        for path in ["/leak", "/head-leak"] {
+            let answer = browser.get(path).await;
+            assert_eq!(answer.status, 502, "{hosting} {path}");
+            assert!(!answer.text().contains("evil"), "{}", answer.text());
+        }
+        let late = browser.get("/late-leak").await;
+        assert!(late.body.is_empty() && !late.text().contains("evil"), "the browser sees it break off");
+        assert_eq!(browser.get("/fine").await.text(), format!("see {HOST}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn further_types_and_attributes_are_rewritten_as_configured() {
+    let standin = StandIn::plone60();
+    let link = format!("see {}/news", standin.url());
+    let mut odd = Canned::html(200, link.clone()).header("content-type", "application/x-odd");
+    standin.answer("/odd", odd.clone());
+    odd.body = b"<i data-target=\"/Plone/x\">".to_vec();
+    standin.answer("/page", odd.header("content-type", "text/html"));
+    let plain = gate(&standin, "rewrite", "");
+    assert_eq!(Browser::new(plain.address, HOST).get("/odd").await.text(), link);
+    let more = "[site.rewrite]\ntypes = [\"Application/X-Odd\"]\nattributes = [\"data-target\"]\n";
+    let told = gate(&standin, "rewrite", more);
+    let mut browser = Browser::new(told.address, HOST);
+    assert_eq!(browser.get("/odd").await.text(), format!("see http://{HOST}/news"));
+    assert_eq!(browser.get("/page").await.text(), "<i data-target=\"/x\">");
 }

@@ -7,6 +7,7 @@
 mod audience;
 mod decide;
 mod inspect;
+mod leaks;
 mod next;
 pub mod policy;
 mod relay;

@@ -14,11 +14,12 @@ use hyper::upgrade::OnUpgrade;
 
 use super::decide::Pass;
 use super::inspect::inspection;
+use super::leaks::Guard;
 use crate::admit::{Framing, is_hop_by_hop};
 use crate::cms::{Change, KeptCookies, WhoAmI};
 use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Upstream};
 use crate::pages::ErrorKind;
-use crate::rewrite::{self, Plan, RewriteBody, Translation};
+use crate::rewrite::{self, Plan, Translation};
 use crate::session::Session;
 use crate::session::cookie::{self, Name};
 use crate::visit::{Answer, Visit};
@@ -82,7 +83,7 @@ pub(super) async fn relay(
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return switch(visit, response, upgrade, took);
     }
-    Answer { backend: Some(took), ..finish(visit, response) }
+    Answer { backend: Some(took), ..finish(visit, response).await }
 }
 
 fn is_part_of_text(visit: &Visit<'_>, response: &Response<ResponseBody>) -> bool {
@@ -252,7 +253,7 @@ async fn take_cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>, headers
 }
 
 /// Headers and body, internal to public.
-fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
+async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     let (mut parts, body) = response.into_parts();
     let connection: Vec<HeaderName> = parts
         .headers
@@ -278,10 +279,20 @@ fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     }
     let origins = &visit.site.origins;
     let plan = rewrite::plan(origins, visit.path, &parts.headers);
-    rewrite::response_headers(origins, plan, &mut parts.headers);
+    let guard = Guard::of(visit);
+    let leaks = rewrite::response_headers(origins, plan, &mut parts.headers);
+    if leaks > 0 {
+        guard.found("headers", leaks);
+        if guard.blocks() {
+            return visit.problem(ErrorKind::BadGateway, "leak_blocked");
+        }
+    }
     let body = match plan {
         Plan::Pass => body.boxed_unsync(),
-        _ => RewriteBody::new(body, origins, plan).boxed_unsync(),
+        _ => match guard.rewrite(body, plan, &parts.headers).await {
+            Some(body) => body.boxed_unsync(),
+            None => return visit.problem(ErrorKind::BadGateway, "leak_blocked"),
+        },
     };
     Answer { response: Response::from_parts(parts, body), verdict: "forwarded", backend: None }
 }
