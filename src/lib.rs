@@ -18,7 +18,7 @@
 //!    │             └── cms   the conversation with the backend's forms: dialogues and their verdicts
 //!    └── relay       hygiene of headers and cookies around
 //!           ├── forward    one exchange with the backend: pool, retry, deadlines, tunnel
-//!           └── rewrite    internal → public in headers, cookies and bodies
+//!           └── rewrite    internal → public in headers, cookies and bodies; and back, where the CMS can't be told
 //! ```
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
 //! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`], [`csrf`],

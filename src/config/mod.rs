@@ -152,6 +152,14 @@ impl Config {
                     ),
                 );
             }
+            if let Some(name) = site.rewrite.types.iter().find(|name| !name.contains('/')) {
+                error(
+                    site.name.span().start,
+                    format!(
+                        "`{name}` in rewrite.types is no media type; write it like \"application/x-foo\""
+                    ),
+                );
+            }
             self.reset_findings(site, &mut error);
         }
         for network in &self.server.trusted_proxies {

@@ -41,7 +41,7 @@ pub fn plan(origins: &Origins, path: &str, headers: &HeaderMap) -> Plan {
     if !is_textual(origins, headers) {
         return Plan::Pass;
     }
-    if origins.mode() == Mode::Safety || !origins.has_prefix() {
+    if origins.mode() == Mode::Safety || !origins.moves_paths() {
         return Plan::Text(coding);
     }
     match media_type(headers).as_deref() {

@@ -21,8 +21,8 @@ const LONGEST_TAG: usize = 1 << 20;
 /// One page on its way.
 pub(super) struct Links {
     origins: Arc<Origins>,
-    /// The first segment of the internal prefix.
-    needle: Finder<'static>,
+    /// The first segment of the internal prefix, if there is one; else any path may have to be mapped.
+    needle: Option<Finder<'static>>,
     /// A tag, or what may be the start of something, until it is all there.
     held: Vec<u8>,
     place: Place,
@@ -100,7 +100,7 @@ enum Step {
 impl Links {
     /// `xml`: the page is read as XML.
     pub(super) fn new(origins: Arc<Origins>, xml: bool) -> Self {
-        let needle = Finder::new(origins.first_segment()).into_owned();
+        let needle = origins.first_segment().map(|segment| Finder::new(segment).into_owned());
         let foreign = usize::from(xml);
         Self { origins, needle, held: Vec::new(), place: Place::Text, foreign, style: None }
     }
@@ -248,7 +248,7 @@ impl Links {
             }
             return;
         }
-        if pass.mentions(&self.needle, start, end)
+        if self.needle.as_ref().is_none_or(|needle| pass.mentions(needle, start, end))
             || (has_integrity(name) && memmem::find(tag, b"integrity").is_some())
         {
             for (range, new) in edits(&self.origins, tag) {

@@ -210,7 +210,8 @@ impl Origins {
         if !path.starts_with(b"/") || matches!(path.get(1), Some(b'/' | b'\\')) {
             return None;
         }
-        Some([self.internal.path().as_slice(), rest].concat())
+        let path = [self.internal.path().as_slice(), rest].concat();
+        Some(if path.starts_with(b"/") { path } else { [b"/".as_slice(), &path].concat() })
     }
 
     /// The longest beginning of a path that [`Self::return_to_internal`] looks at.

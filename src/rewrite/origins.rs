@@ -4,6 +4,7 @@ use super::authority::Name;
 use super::grammar::{Grammar, Target};
 use super::map::Map;
 use super::settings::Settings;
+use super::spelling::{Read, Sym, read, symbol};
 use http::HeaderValue;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -150,14 +151,14 @@ impl Origins {
         self.mode
     }
 
-    /// Whether the backend keeps the site below a path of its own.
-    pub(super) fn has_prefix(&self) -> bool {
-        !self.internal.prefix.is_empty()
+    /// Whether a path leads to something else outside than inside.
+    pub(super) fn moves_paths(&self) -> bool {
+        self.internal.prefix != self.public.prefix
     }
 
-    /// The first segment of the path below which the backend keeps the site; empty if it keeps it at its root.
-    pub(super) fn first_segment(&self) -> &[u8] {
-        self.internal.prefix.first().map(Vec::as_slice).unwrap_or_default()
+    /// The first segment of the path below which the backend keeps the site; none if it keeps it at its root.
+    pub(super) fn first_segment(&self) -> Option<&[u8]> {
+        self.internal.prefix.first().map(Vec::as_slice)
     }
 
     /// Whether a link leads to the site itself.
@@ -222,26 +223,27 @@ impl Origins {
         // `%2FPlone` is a file's name; `&#47;Plone` in HTML is a path.
         path.first().filter(|byte| matches!(byte, b'/' | b'&'))?;
         let rest = self.after_prefix(path)?;
-        let mut link = space.to_vec();
-        link.extend(self.public.path());
         // Neither an empty link, which means "here", nor `//`, which means another host.
-        let rest = match rest.iter().take_while(|byte| **byte == b'/').count() {
-            0 => {
-                link.push(b'/');
-                rest
+        let mut rest = rest;
+        let mut slash = link_slash(rest);
+        while let Some(tail) = slash.and_then(|length| rest.get(length..)) {
+            let next = link_slash(tail);
+            if next.is_none() {
+                break;
             }
-            slashes => rest.get(slashes.saturating_sub(1)..)?,
-        };
-        // Browsers read `/\` and `/<tab>/` as `//`.
-        let second = rest.iter().skip(1).find(|byte| **byte > b' ');
-        if rest.starts_with(b"/") && matches!(second, Some(b'/' | b'\\')) {
-            return None;
+            (rest, slash) = (tail, next);
         }
-        link.extend_from_slice(rest);
-        Some(link)
+        let slash: &[u8] = if slash.is_some() { b"" } else { b"/" };
+        let path = [self.public.path().as_slice(), slash, rest].concat();
+        if is_host(&path) { None } else { Some([space, &path].concat()) }
     }
 
     fn after_prefix<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
+        if self.internal.prefix.is_empty() {
+            let Sym::Yes(slash) = symbol(path, 0, true, b'/') else { return None };
+            let is_host = matches!(read(path, slash, true), Read::Char(0x2f | 0x5c, _));
+            return if is_host { None } else { Some(path) };
+        }
         match self.outward.grammar().prefix_at(path, 0, true) {
             super::grammar::Prefix::Ends(_, end) => path.get(end..),
             _ => None,
@@ -262,13 +264,12 @@ impl Origins {
             out.extend_from_slice(key);
             match stripped {
                 Some(rest) => {
-                    let slash = value.get(..value.len().saturating_sub(rest.len())).unwrap_or_default();
-                    let encoded = slash.starts_with(b"%");
+                    let encoded = value.starts_with(b"%");
                     for segment in &self.public.prefix {
                         out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
                         out.extend_from_slice(segment);
                     }
-                    if !rest.starts_with(b"/") && !rest.starts_with(b"%2") {
+                    if !matches!(symbol(rest, 0, true, b'/'), Sym::Yes(_)) {
                         out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
                     }
                     out.extend_from_slice(rest);
@@ -399,6 +400,34 @@ fn name(host: &[u8], port: u16, listed: bool, internal: &Address, public: &Addre
         name.as_word = false;
     }
     name
+}
+
+/// The length of the slash that a link begins with: a percent-encoded one separates nothing.
+fn link_slash(link: &[u8]) -> Option<usize> {
+    match symbol(link, 0, true, b'/') {
+        Sym::Yes(length) if matches!(link.first(), Some(b'/' | b'&')) => Some(length),
+        _ => None,
+    }
+}
+
+/// Whether browsers take a link without a scheme for one to another host: they read `/\` and `/<tab>/` as `//`.
+fn is_host(link: &[u8]) -> bool {
+    let (mut at, mut slashes) = (0, 0);
+    while slashes < 2 {
+        let (c, length) = match (link.get(at), read(link, at, true)) {
+            (Some(b'%'), _) => return false,
+            (Some(b'\\'), _) => (0x5c, 1),
+            (_, Read::Char(c, length)) => (c, length),
+            _ => return false,
+        };
+        match c {
+            0x2f | 0x5c => slashes += 1,
+            0..=0x20 => {}
+            _ => return false,
+        }
+        at = at.saturating_add(length);
+    }
+    true
 }
 
 /// Whether `host` is `tail` or a host below it: then `tail` is no secret.

@@ -2,7 +2,7 @@
 
 use super::super::html::Links;
 use super::super::{Mode, Origins, Settings};
-use super::{LOCAL, UNDER, oracle, origins};
+use super::{LOCAL, ROOT, UNDER, oracle, origins};
 use bytes::Bytes;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -46,6 +46,11 @@ fn paths_are_mapped_where_they_are_links() {
             ("unquoted, upper case", "<A HREF=/Plone/docs>", "<A HREF=/docs>"),
             ("space around", "<a href = \" /Plone/docs\"\n>", "<a href = \" /docs\"\n>"),
             ("spelled", "<a href=\"&#47;Plone/docs\">", "<a href=\"/docs\">"),
+            (
+                "spelled behind the prefix",
+                "<a href=/Plone&#47;docs><a href=/Plone&#x2f;/e>",
+                "<a href=&#47;docs><a href=/e>",
+            ),
             ("no space between", "<a class=\"x\"href=\"/Plone/x\"/>", "<a class=\"x\"href=\"/x\"/>"),
             ("a quote that is none", "<a title=it's href=\"/Plone/x\">", "<a title=it's href=\"/x\">"),
             ("an end that is none", "<a title=\">\" href=\"/Plone/x\">", "<a title=\">\" href=\"/x\">"),
@@ -149,6 +154,27 @@ fn paths_are_mapped_where_they_are_links() {
         )],
     );
     check(
+        &Arc::new(origins(ROOT, Mode::Full)),
+        false,
+        &[
+            (
+                "only a public prefix",
+                "<a href=/x><img src='&#47;y?a'><b title=/>",
+                "<a href=/cms/x><img src='/cms&#47;y?a'><b title=/>",
+            ),
+            (
+                "other hosts",
+                "<a href=//e/><a href='https://e/'><a href='/\\e'>",
+                "<a href=//e/><a href='https://e/'><a href='/\\e'>",
+            ),
+            (
+                "return address",
+                "<a href='?next=%2Fx&amp;came_from=//e'>",
+                "<a href='?next=%2Fcms%2Fx&amp;came_from=//e'>",
+            ),
+        ],
+    );
+    check(
         &local(),
         true,
         &[
@@ -191,6 +217,10 @@ fn paths_are_data_everywhere_else() {
         ("cut short", "<a href=\"/Plone/x\""),
         ("rest", "<plaintext><a href=\"/Plone/x\">"),
         ("never another host", "<a href=\"/Plone/\\evil.example\"><a href=\"/Plone/\t/evil\">"),
+        (
+            "nor in other spellings",
+            "<a href=\"/Plone\\evil\"><a href=\"/Plone&#92;evil\"><a href=\"/Plone/&#9;&#47;evil\">",
+        ),
     ]);
     check(&local(), false, &rows);
 }

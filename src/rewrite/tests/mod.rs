@@ -23,7 +23,7 @@ pub(super) const SCHEME: Site = ("http://p.example.org/Plone", "https://p.exampl
 const SIX: Site = ("http://[::1]:8088/Plone", "https://public.example.org", &["fd00::5"]);
 pub(super) const UNDER: Site =
     ("http://localhost:8088/Plone", "https://public.example.org:8443/intranet", &["db.example.org"]);
-const ROOT: Site = ("http://cms.lan", "https://public.example.org/cms", &["cm.lan", "x"]);
+pub(super) const ROOT: Site = ("http://cms.lan", "https://public.example.org/cms", &["cm.lan", "x"]);
 const SITES: &[Site] = &[LOCAL, NAMED, PORTS, BELOW, ABOVE, SCHEME, SIX, UNDER, ROOT];
 
 pub(super) fn origins(site: Site, mode: Mode) -> Origins {
@@ -438,6 +438,7 @@ fn a_location_is_mapped_with_its_path_and_its_query() {
         ("paths as data", "/x?paths:list=/Plone/secret", None, None),
         ("never another host", "/Plone//evil.example", None, Some("/evil.example")),
         ("never another host, backslash", "/Plone/\\evil.example", None, None),
+        ("never another host, backslash behind the prefix", "/Plone\\evil.example", None, None),
         ("never another host, tab", "/Plone/\t/evil.example", None, None),
         (
             "never user information",
