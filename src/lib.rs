@@ -18,7 +18,7 @@
 //!    │             └── cms   the conversation with the backend's forms: dialogues and their verdicts
 //!    └── relay       hygiene of headers and cookies around
 //!           ├── forward    one exchange with the backend: pool, retry, deadlines, tunnel
-//!           └── rewrite    internal → public in headers, cookies and bodies
+//!           └── rewrite    internal → public in headers, cookies and bodies; and back, where the CMS can't be told
 //! ```
 //! Beside it, on a thread of its own, [`mail`] takes the CMS's mail, makes its links public by the same maps, and passes it on.
 //!

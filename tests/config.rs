@@ -154,6 +154,16 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
         ),
         ("agent", "SITE[site.password_reset]\nuser_agent = \"a\\nb\"\n", "cannot be sent in a header"),
         ("source", "SITE[site.password_reset]\nsource_address = \"eth0\"\n", "`eth0` is no IP address"),
+        (
+            "leaks",
+            "SITE[site.rewrite]\nleaks = \"drop\"\n",
+            "unknown variant `drop`, expected `log` or `block`",
+        ),
+        (
+            "media type",
+            "SITE[site.rewrite]\ntypes = [\"json\"]\n",
+            "`json` in rewrite.types is no media type",
+        ),
         ("no session", "[session]\nidle = \"0\"\n", "a session of no length lets nobody in"),
         (
             "mail through itself",

@@ -155,6 +155,14 @@ impl Config {
                     ),
                 );
             }
+            if let Some(name) = site.rewrite.types.iter().find(|name| !name.contains('/')) {
+                error(
+                    site.name.span().start,
+                    format!(
+                        "`{name}` in rewrite.types is no media type; write it like \"application/x-foo\""
+                    ),
+                );
+            }
             self.reset_findings(site, &mut error);
         }
         if let Some(address) = self.mail.relay.listen {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::url::SiteUrl;
-use crate::{forward, gate, recovery};
+use crate::{forward, gate, recovery, rewrite};
 
 /// One site.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,6 +37,9 @@ pub struct Site {
     /// How patient the gate is with the backend.
     #[serde(default)]
     pub forward: forward::Settings,
+    /// What is rewritten besides what is known, and what is done about what stays.
+    #[serde(default)]
+    pub rewrite: rewrite::Settings,
 }
 
 fn plone() -> Spanned<String> {

@@ -37,6 +37,8 @@ pub struct Outgoing<'a> {
     pub destination: &'a Destination,
     /// The canonical path below the site's public address.
     pub path: &'a str,
+    /// The query, as the backend is to get it.
+    pub query: Option<&'a str>,
     /// Who sent it.
     pub client: ClientIp,
     /// The id that the page, the log and the backend's log share.
@@ -74,7 +76,7 @@ impl Outgoing<'_> {
     /// # Errors
     /// When path and query are no request target, which admission rules out.
     pub(super) fn request(&self, body: RequestBody) -> Result<Request<RequestBody>, http::Error> {
-        let query = self.parts.uri.query();
+        let query = self.query;
         let mut target = String::with_capacity(
             self.destination.path_prefix.len() + self.path.len() + query.map_or(0, |query| query.len() + 1),
         );
@@ -179,6 +181,7 @@ mod tests {
             parts: &parts,
             destination: &destination,
             path: "/docs",
+            query: parts.uri.query(),
             client,
             request_id: &id,
             overrides,

@@ -46,7 +46,7 @@ pub struct Settings {
     pub keep_alive: Span,
     /// The largest request body; 4 GiB.
     pub body_limit: Size,
-    /// How much of a body of unknown length is held in memory before it goes to a file; 256 KiB.
+    /// How much of a body of unknown length, or of one that is translated on its way, is held in memory before it goes to a file; 256 KiB.
     pub spool_above: Size,
 }
 

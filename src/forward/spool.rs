@@ -1,4 +1,4 @@
-//! A body of unknown length, kept until its length is known.
+//! A body of unknown length, kept until its length is known: a chunked one, or one that changes on its way.
 //!
 //! ZServer refuses a chunked request and NaviServer cuts it off, so a CMS never gets one. What exceeds the memory set
 //! aside for it goes to a file without a name, which the system removes by itself.
@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead as _, AsyncSeekExt as _, AsyncWriteExt as _, ReadBuf};
 
 use super::body::{BoxError, Inspect, RequestBody};
 use super::{Fault, Settings};
+use crate::rewrite::Translation;
 
 /// A body read back from a file.
 pub struct Spooled {
@@ -28,7 +29,7 @@ pub struct Spooled {
 /// How much is read back at once, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// Reads `incoming` to its end and makes it a body of known length.
+/// Reads `incoming` to its end and makes it, translated where it has to be, a body of known length.
 ///
 /// # Errors
 /// [`Fault::BodyTooLarge`] past the site's limit, [`Fault::ClientBody`] when the client breaks off or stands still,
@@ -37,9 +38,9 @@ pub async fn spool(
     mut incoming: Incoming,
     settings: &Settings,
     mut inspect: Option<Box<dyn Inspect>>,
+    mut translation: Option<Translation>,
 ) -> Result<RequestBody, Fault> {
-    let mut memory = BytesMut::new();
-    let mut file: Option<File> = None;
+    let mut kept = Kept { room: settings.spool_above.as_usize(), ..Kept::default() };
     let mut length: u64 = 0;
     while let Some(data) = next_data(&mut incoming, settings.response_timeout.as_duration()).await? {
         length += data.len() as u64;
@@ -49,27 +50,58 @@ pub async fn spool(
         if let Some(inspect) = &mut inspect {
             inspect.inspect(&data).map_err(Fault::BodyRefused)?;
         }
-        if let Some(file) = &mut file {
-            file.write_all(&data).await.map_err(Fault::Spool)?;
-        } else if memory.len() + data.len() <= settings.spool_above.as_usize() {
-            memory.extend_from_slice(&data);
-        } else {
-            let mut opened = File::from_std(tempfile::tempfile().map_err(Fault::Spool)?);
-            opened.write_all(&std::mem::take(&mut memory)).await.map_err(Fault::Spool)?;
-            opened.write_all(&data).await.map_err(Fault::Spool)?;
-            file = Some(opened);
+        match &mut translation {
+            None => kept.add(&data).await?,
+            Some(translation) => {
+                for piece in translation.push(data) {
+                    kept.add(&piece).await?;
+                }
+            }
         }
     }
     if let Some(inspect) = &mut inspect {
         inspect.finish().map_err(Fault::BodyRefused)?;
     }
-    match file {
-        None => Ok(RequestBody::Full(super::full(memory.freeze()))),
-        Some(mut file) => {
-            file.flush().await.map_err(Fault::Spool)?;
-            file.seek(SeekFrom::Start(0)).await.map_err(Fault::Spool)?;
-            Ok(RequestBody::Spooled(Spooled { file, remaining: length, buffer: BytesMut::new() }))
+    for piece in translation.iter_mut().flat_map(Translation::finish) {
+        kept.add(&piece).await?;
+    }
+    kept.into_body().await
+}
+
+/// What has been read so far.
+#[derive(Default)]
+struct Kept {
+    /// How much may be held in memory.
+    room: usize,
+    memory: BytesMut,
+    file: Option<File>,
+    length: u64,
+}
+
+impl Kept {
+    async fn add(&mut self, data: &[u8]) -> Result<(), Fault> {
+        self.length += data.len() as u64;
+        if let Some(file) = &mut self.file {
+            return file.write_all(data).await.map_err(Fault::Spool);
         }
+        if self.memory.len() + data.len() <= self.room {
+            self.memory.extend_from_slice(data);
+            return Ok(());
+        }
+        let mut opened = File::from_std(tempfile::tempfile().map_err(Fault::Spool)?);
+        opened.write_all(&std::mem::take(&mut self.memory)).await.map_err(Fault::Spool)?;
+        opened.write_all(data).await.map_err(Fault::Spool)?;
+        self.file = Some(opened);
+        Ok(())
+    }
+
+    async fn into_body(self) -> Result<RequestBody, Fault> {
+        let Some(mut file) = self.file else {
+            return Ok(RequestBody::Full(super::full(self.memory.freeze())));
+        };
+        file.flush().await.map_err(Fault::Spool)?;
+        file.seek(SeekFrom::Start(0)).await.map_err(Fault::Spool)?;
+        Ok(RequestBody::Spooled(Spooled { file, remaining: self.length, buffer: BytesMut::new() }))
     }
 }
 

@@ -8,6 +8,7 @@ mod audience;
 mod decide;
 mod disposition;
 mod inspect;
+mod leaks;
 mod next;
 pub mod policy;
 mod relay;

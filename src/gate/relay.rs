@@ -14,14 +14,18 @@ use hyper::upgrade::OnUpgrade;
 
 use super::decide::Pass;
 use super::inspect::inspection;
+use super::leaks::Guard;
 use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
 use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Upstream};
 use crate::pages::ErrorKind;
-use crate::rewrite::{self, Plan, RewriteBody};
+use crate::rewrite::{self, Plan, Translation};
 use crate::session::Session;
 use crate::session::cookie::{self, Name};
 use crate::visit::{Answer, Visit};
+
+const DESTINATION: HeaderName = HeaderName::from_static("destination");
+const IF: HeaderName = HeaderName::from_static("if");
 
 /// How often a tunnel asks whether its session still lives.
 const TUNNEL_CHECK: Duration = Duration::from_secs(5);
@@ -49,10 +53,13 @@ pub(super) async fn relay(
         return visit.problem(ErrorKind::Internal, "internal");
     };
     let overrides = overrides(visit, pass, session);
+    let query = visit.caller.parts.uri.query();
+    let translated = query.and_then(|query| visit.site.origins.query_to_internal(query));
     let outgoing = Outgoing {
         parts: visit.caller.parts,
         destination: &visit.site.destination,
         path: visit.path,
+        query: translated.as_deref().or(query),
         client: visit.client,
         request_id: &request_id,
         overrides: &overrides,
@@ -76,7 +83,7 @@ pub(super) async fn relay(
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return switch(visit, response, upgrade, took);
     }
-    Answer { backend: Some(took), ..finish(visit, response) }
+    Answer { backend: Some(took), ..finish(visit, response).await }
 }
 
 fn is_part_of_text(visit: &Visit<'_>, response: &Response<ResponseBody>) -> bool {
@@ -103,13 +110,17 @@ async fn request_body(
         // It is allowed to reach those forms: that is what it is trusted for.
         Pass::Trusted => None,
     };
+    let translation = Translation::of(&visit.site.origins, visit.headers());
     match framing {
         Framing::None => Ok(RequestBody::Empty),
         Framing::Length(length) if length > upstream.settings().body_limit.as_u64() => {
             Err(Fault::BodyTooLarge)
         }
-        Framing::Length(length) => Ok(RequestBody::stream(body, length, inspect)),
-        Framing::Unknown => forward::spool(body, upstream.settings(), inspect).await,
+        Framing::Length(length) if translation.is_none() => Ok(RequestBody::stream(body, length, inspect)),
+        // Its length, or the one it will have, is known only when all of it is there.
+        Framing::Length(_) | Framing::Unknown => {
+            forward::spool(body, upstream.settings(), inspect, translation).await
+        }
     }
 }
 
@@ -129,11 +140,16 @@ fn overrides(
     // Bodies are rewritten as they pass, so they come as they are.
     overrides.push((ACCEPT_ENCODING, Some(HeaderValue::from_static("identity"))));
     // A backend that knows only its own address checks these against it.
-    if let Some(internal) = headers.get(REFERER).and_then(|referer| site.origins.to_internal(referer)) {
-        overrides.push((REFERER, Some(internal)));
-    }
-    if let Some(internal) = headers.get(ORIGIN).and_then(|origin| site.origins.origin_to_internal(origin)) {
-        overrides.push((ORIGIN, Some(internal)));
+    let origins = &site.origins;
+    for (name, internal) in [
+        (REFERER, headers.get(REFERER).and_then(|url| origins.to_internal(url))),
+        (ORIGIN, headers.get(ORIGIN).and_then(|origin| origins.origin_to_internal(origin))),
+        (DESTINATION, headers.get(DESTINATION).and_then(|url| origins.destination_to_internal(url))),
+        (IF, headers.get(IF).and_then(|condition| origins.condition_to_internal(condition))),
+    ] {
+        if internal.is_some() {
+            overrides.push((name, internal));
+        }
     }
     if pass != Pass::Trusted {
         if headers.get_all(USER_AGENT).iter().any(|agent| site.is_trusted_agent(agent)) {
@@ -233,7 +249,7 @@ async fn take_cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>, headers
 }
 
 /// Headers and body, internal to public.
-fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
+async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     let (mut parts, body) = response.into_parts();
     // The backend's version is its own; in ZServer's HTTP/1.0 every browser would have to connect anew for every request.
     parts.version = Version::HTTP_11;
@@ -255,10 +271,20 @@ fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     }
     let origins = &visit.site.origins;
     let plan = rewrite::plan(origins, visit.path, &parts.headers);
-    rewrite::response_headers(origins, plan, &mut parts.headers);
+    let guard = Guard::of(visit);
+    let leaks = rewrite::response_headers(origins, plan, &mut parts.headers);
+    if leaks > 0 {
+        guard.found("headers", leaks);
+        if guard.blocks() {
+            return visit.problem(ErrorKind::BadGateway, "leak_blocked");
+        }
+    }
     let body = match plan {
         Plan::Pass => body.boxed_unsync(),
-        Plan::Text(_) | Plan::Html(_) => RewriteBody::new(body, origins, plan).boxed_unsync(),
+        _ => match guard.rewrite(body, plan, &parts.headers).await {
+            Some(body) => body.boxed_unsync(),
+            None => return visit.problem(ErrorKind::BadGateway, "leak_blocked"),
+        },
     };
     Answer { response: Response::from_parts(parts, body), verdict: "forwarded", backend: None }
 }

@@ -77,7 +77,8 @@ impl Site {
         };
         let origins =
             Origins::new(&url(&backend.to_string())?, &url(&public.to_string())?, &site.internal_names, mode)
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| error.to_string())?
+                .with(&site.rewrite);
         let settings = cms::BackendSettings {
             address: url(&format!("{}{}", backend.origin(), destination.path_prefix))?,
             host: Some(destination.host.clone()),

@@ -4,7 +4,6 @@
 //! byte stays where it was. What is signed or encrypted is left alone, and said to be.
 
 use aho_corasick::AhoCorasick;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use mail_parser::{
     Encoding, Header, HeaderName, Message, MessageParser, MessagePart, MimeHeaders as _, PartType,
 };
@@ -253,7 +252,5 @@ fn is_sealed(part: &MessagePart<'_>) -> bool {
 fn is_text(part: &MessagePart<'_>) -> bool {
     let kind = media_type(part);
     // A multipart without parts is shown as text.
-    kind.starts_with("multipart/")
-        || HeaderValue::from_str(&kind)
-            .is_ok_and(|kind| rewrite::is_textual(&HeaderMap::from_iter([(CONTENT_TYPE, kind)])))
+    kind.starts_with("multipart/") || rewrite::is_text(&kind)
 }

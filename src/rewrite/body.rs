@@ -1,15 +1,14 @@
 //! A body that is rewritten while it passes.
 
-use super::coding::{Coding, Decoder, Encoder, STEP};
 use super::headers::{Plan, response_headers};
-use super::html::Links;
 use super::origins::Origins;
-use super::stream::Stream;
+use super::rewriter::Rewriter;
+use super::wide::Order;
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -22,11 +21,15 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub struct RewriteBody<B> {
     inner: B,
+    origins: Arc<Origins>,
     rewriter: Option<Rewriter>,
     /// Encoded bytes that are not decoded yet.
     pending: Bytes,
     ready: VecDeque<Frame<Bytes>>,
     ended: bool,
+    /// Internal names in the trailers.
+    in_trailers: usize,
+    blocking: bool,
     report: Option<Report>,
 }
 
@@ -38,121 +41,134 @@ impl fmt::Debug for Report {
     }
 }
 
-/// The way through: decode, map links, map addresses, encode.
-struct Rewriter {
-    origins: Arc<Origins>,
-    coding: Option<(Decoder, Option<Encoder>, Coding)>,
-    links: Option<Links>,
-    stream: Stream,
-}
-
-impl fmt::Debug for Rewriter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rewriter").field("html", &self.links.is_some()).finish_non_exhaustive()
-    }
-}
-
-impl Rewriter {
-    /// Takes some of `pending`: all of it, or a step's worth if it has to be decoded.
-    fn push(&mut self, pending: &mut Bytes, ready: &mut VecDeque<Frame<Bytes>>) -> io::Result<()> {
-        let mut out = |bytes| ready.push_back(Frame::data(bytes));
-        let Some((decoder, encoder, coding)) = &mut self.coding else {
-            match &mut self.links {
-                Some(links) => self.stream.push(Bytes::from(links.push(pending)), &mut out),
-                None => self.stream.push(std::mem::take(pending), &mut out),
-            }
-            pending.clear();
-            return Ok(());
-        };
-        let step = pending.split_to(pending.len().min(STEP));
-        let mut plain = decoder.push(&step)?;
-        if let Some(links) = &mut self.links {
-            plain = links.push(&plain);
-        }
-        let mut pieces = Vec::new();
-        self.stream.push(Bytes::from(plain), &mut |bytes| pieces.push(bytes));
-        let encoder = match encoder {
-            Some(encoder) => encoder,
-            None if decoder.is_plain() => encoder.insert(Encoder::Plain),
-            None => encoder.insert(Encoder::new(*coding)?),
-        };
-        for piece in pieces {
-            emit(encoder.push(&piece)?, &mut out);
-        }
-        if pending.is_empty() {
-            emit(encoder.flush()?, &mut out);
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, ready: &mut VecDeque<Frame<Bytes>>) -> io::Result<()> {
-        let mut out = |bytes| ready.push_back(Frame::data(bytes));
-        let mut plain = match &mut self.coding {
-            Some((decoder, ..)) => decoder.finish()?,
-            None => Vec::new(),
-        };
-        if let Some(links) = &mut self.links {
-            plain = links.push(&plain);
-            plain.extend(links.finish());
-        }
-        let mut pieces = Vec::new();
-        self.stream.push(Bytes::from(plain), &mut |bytes| pieces.push(bytes));
-        self.stream.finish(&mut |bytes| pieces.push(bytes));
-        match self.coding.as_mut().map(|(_, encoder, _)| encoder.take()) {
-            None => pieces.into_iter().for_each(out),
-            Some(Some(mut encoder)) => {
-                for piece in pieces {
-                    emit(encoder.push(&piece)?, &mut out);
-                }
-                emit(encoder.finish()?, &mut out);
-            }
-            // Not a byte came: a `HEAD` or an empty body.
-            Some(None) => {}
-        }
-        Ok(())
-    }
-}
-
-fn emit(bytes: Vec<u8>, out: &mut impl FnMut(Bytes)) {
-    if !bytes.is_empty() {
-        out(Bytes::from(bytes));
-    }
-}
-
 impl<B> RewriteBody<B> {
     /// Does to `inner` what the plan says. With [`Plan::Pass`] it is handed on untouched.
     pub fn new(inner: B, origins: &Arc<Origins>, plan: Plan) -> Self {
-        let (is_html, coding) = match plan {
-            Plan::Pass => (false, None),
-            Plan::Text(coding) => (false, coding),
-            Plan::Html(coding) => (true, coding),
-        };
-        let rewriter = (plan != Plan::Pass).then(|| Rewriter {
+        Self {
+            inner,
             origins: origins.clone(),
-            coding: coding.map(|coding| (Decoder::new(coding), None, coding)),
-            links: is_html.then(|| Links::new(origins.clone())),
-            stream: Stream::new(origins.outward().clone()),
-        });
-        Self { inner, rewriter, pending: Bytes::new(), ready: VecDeque::new(), ended: false, report: None }
+            rewriter: Rewriter::new(origins, plan),
+            pending: Bytes::new(),
+            ready: VecDeque::new(),
+            ended: false,
+            in_trailers: 0,
+            blocking: false,
+            report: None,
+        }
     }
 
-    /// Has `report` called with the number of internal names that went out nevertheless ([`Stream::remaining`]), when the
+    /// Takes the encoding of the text from these headers, unless its first bytes tell. Of any but UTF-16 it need not be known.
+    #[must_use]
+    pub fn labelled(mut self, headers: &HeaderMap) -> Self {
+        if let Some(rewriter) = &mut self.rewriter {
+            rewriter.label(Order::labelled(headers));
+        }
+        self
+    }
+
+    /// Breaks off, with an error, before an internal name goes out that no rule maps.
+    #[must_use]
+    pub fn blocking(mut self, blocking: bool) -> Self {
+        self.blocking = blocking;
+        self
+    }
+
+    /// Has `report` called with the number of internal names that were found nevertheless ([`Self::leaked`]), when the
     /// body has ended or is dropped, if there are any.
     #[must_use]
     pub fn on_leak(mut self, report: impl FnOnce(usize) + Send + 'static) -> Self {
         self.report = Some(Report(Box::new(report)));
         self
     }
+
+    /// How many internal names were found so far that no rule maps ([`super::Stream::remaining`]).
+    pub fn leaked(&self) -> usize {
+        let in_text = self.rewriter.as_ref().map_or(0, Rewriter::remaining);
+        in_text.saturating_add(self.in_trailers)
+    }
+
+    fn report(&mut self) {
+        let leaked = self.leaked();
+        if leaked > 0
+            && let Some(Report(report)) = self.report.take()
+        {
+            report(leaked);
+        }
+    }
+
+    /// How many bytes are there to be taken without waiting.
+    fn length_ready(&self) -> usize {
+        self.ready.iter().filter_map(Frame::data_ref).map(Bytes::len).sum()
+    }
+}
+
+impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> RewriteBody<B> {
+    /// Waits until `bytes` of it are ready, or all of it. Nothing is lost if this is dropped before.
+    ///
+    /// # Errors
+    /// What the body would end with; it ends then.
+    pub async fn read_ahead(&mut self, bytes: usize) -> Result<(), BoxError> {
+        std::future::poll_fn(|context| {
+            while !self.ended && self.length_ready() < bytes {
+                ready!(self.poll_some(context))?;
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Does a step's work on what is pending, or waits for more.
+    fn poll_some(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let Some(rewriter) = &mut self.rewriter else {
+            match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+                Some(Ok(frame)) => self.ready.push_back(frame),
+                Some(Err(error)) => return Poll::Ready(Err(error.into())),
+                None => self.ended = true,
+            }
+            return Poll::Ready(Ok(()));
+        };
+        let mut result = Ok(());
+        let mut trailers = None;
+        if self.pending.is_empty() {
+            match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(chunk) => self.pending = chunk,
+                    Err(frame) => {
+                        trailers = frame.into_trailers().ok();
+                        self.ended = true;
+                    }
+                },
+                Some(Err(error)) => result = Err(error.into()),
+                None => self.ended = true,
+            }
+        }
+        let mut out = |bytes| self.ready.push_back(Frame::data(bytes));
+        if result.is_ok() && self.ended {
+            result = rewriter.finish(&mut out).map_err(Into::into);
+        } else if result.is_ok() && !self.pending.is_empty() {
+            result = rewriter.push(&mut self.pending, &mut out).map_err(Into::into);
+        }
+        if let Some(mut trailers) = trailers {
+            self.in_trailers = response_headers(&self.origins, Plan::Pass, &mut trailers);
+            self.ready.push_back(Frame::trailers(trailers));
+        }
+        if self.blocking && self.leaked() > 0 {
+            result = Err("it holds an internal name".into());
+        }
+        if result.is_err() {
+            self.ended = true;
+            self.ready.clear();
+        }
+        if self.ended {
+            self.report();
+        }
+        Poll::Ready(result)
+    }
 }
 
 impl<B> Drop for RewriteBody<B> {
     fn drop(&mut self) {
-        let remaining = self.rewriter.as_ref().map_or(0, |rewriter| rewriter.stream.remaining());
-        if remaining > 0
-            && let Some(Report(report)) = self.report.take()
-        {
-            report(remaining);
-        }
+        self.report();
     }
 }
 
@@ -165,9 +181,6 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for RewriteBody<
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let Some(rewriter) = &mut this.rewriter else {
-            return Pin::new(&mut this.inner).poll_frame(context).map_err(Into::into);
-        };
         loop {
             if let Some(frame) = this.ready.pop_front() {
                 return Poll::Ready(Some(Ok(frame)));
@@ -175,35 +188,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for RewriteBody<
             if this.ended {
                 return Poll::Ready(None);
             }
-            let result = if this.pending.is_empty() {
-                match ready!(Pin::new(&mut this.inner).poll_frame(context)) {
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(chunk) => {
-                            this.pending = chunk;
-                            Ok(())
-                        }
-                        Err(frame) => {
-                            let result = rewriter.finish(&mut this.ready).map_err(Into::into);
-                            if let Ok(mut trailers) = frame.into_trailers() {
-                                response_headers(&rewriter.origins, Plan::Pass, &mut trailers);
-                                this.ready.push_back(Frame::trailers(trailers));
-                            }
-                            this.ended = true;
-                            result
-                        }
-                    },
-                    Some(Err(error)) => Err(error.into()),
-                    None => {
-                        this.ended = true;
-                        rewriter.finish(&mut this.ready).map_err(Into::into)
-                    }
-                }
-            } else {
-                rewriter.push(&mut this.pending, &mut this.ready).map_err(Into::into)
-            };
-            if let Err(error) = result {
-                this.ended = true;
-                this.ready.clear();
+            if let Err(error) = ready!(this.poll_some(context)) {
                 return Poll::Ready(Some(Err(error)));
             }
         }
@@ -211,26 +196,25 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for RewriteBody<
 
     fn is_end_stream(&self) -> bool {
         match &self.rewriter {
-            None => self.inner.is_end_stream(),
+            None => self.ready.is_empty() && self.inner.is_end_stream(),
             Some(_) => self.ended && self.ready.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.rewriter {
-            None => self.inner.size_hint(),
-            Some(_) => SizeHint::default(),
+            None if self.ready.is_empty() => self.inner.size_hint(),
+            _ => SizeHint::default(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Mode;
     use super::super::coding::tests as coding;
     use super::super::tests::{LOCAL, origins};
+    use super::super::{Coding, Mode};
     use super::*;
-    use http::HeaderMap;
     use http_body_util::{BodyExt, Full};
 
     type Given = Vec<Result<Frame<Bytes>, &'static str>>;
@@ -288,7 +272,7 @@ mod tests {
             vec![data("<a href=/Plo"), data("ne/x>http://localhost:8088/Plone/y</a>")],
         )
         .await;
-        assert_eq!(text(&got), "<a href=\"/x\">https://public.example.org/y</a>");
+        assert_eq!(text(&got), "<a href=/x>https://public.example.org/y</a>");
     }
 
     #[tokio::test]
@@ -357,6 +341,53 @@ mod tests {
         }
         drop(send);
         assert_eq!(receive.iter().collect::<Vec<_>>(), [1]);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_may_not_leak_breaks_off_before_the_name() {
+        let origins = Arc::new(origins(LOCAL, Mode::Safety));
+        let given = vec![data("fine "), data("localhost:80"), data("88evil "), data("more")];
+        let mut body = RewriteBody::new(Frames(given.into()), &origins, Plan::Text(None)).blocking(true);
+        let mut got = Vec::new();
+        while let Some(frame) = body.frame().await {
+            got.push(frame);
+        }
+        assert_eq!(text(&got), "fine ");
+        assert!(got.last().unwrap().is_err() && body.leaked() == 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_ahead_is_not_lost() {
+        let origins = Arc::new(origins(LOCAL, Mode::Safety));
+        for plan in [Plan::Text(None), Plan::Pass] {
+            for ahead in [0, 4, 100] {
+                let given = vec![data("abc"), data("def"), data("ghi")];
+                let mut body = RewriteBody::new(Frames(given.into()), &origins, plan);
+                body.read_ahead(ahead).await.unwrap();
+                assert!(body.length_ready() >= ahead.min(9));
+                assert_eq!(body.collect().await.unwrap().to_bytes(), "abcdefghi");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn text_in_utf_16_is_rewritten_too() {
+        let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let page = "\u{feff}<a href=\"/Plone/x\">http://localhost:8088/Plone/y</a> \u{4e2d}";
+        let want = "\u{feff}<a href=\"/x\">https://public.example.org/y</a> \u{4e2d}";
+        for size in [1, 7, 1000] {
+            let got = frames(Plan::Html(None), pieces(&wide(page), size)).await;
+            assert_eq!(bytes(&got), wide(want), "in pieces of {size}");
+        }
+        let labelled = HeaderMap::from_iter([(
+            "content-type".parse().unwrap(),
+            "text/plain; charset=utf-16be".parse().unwrap(),
+        )]);
+        let big = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
+        let body = Full::from(big("see localhost:8088"));
+        let body = RewriteBody::new(body, &Arc::new(origins(LOCAL, Mode::Safety)), Plan::Text(None));
+        let got = body.labelled(&labelled).collect().await.unwrap().to_bytes();
+        assert_eq!(got, big("see public.example.org"));
     }
 
     #[test]

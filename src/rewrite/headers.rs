@@ -13,8 +13,13 @@ pub enum Plan {
     Pass,
     /// Addresses are mapped, inside the coding if there is one.
     Text(Option<Coding>),
+    /// Addresses are mapped, and paths that begin with the internal prefix where a style sheet, a script or XML has links:
+    /// `url(…)`, `@import`, `<href>`.
+    Styled(Option<Coding>),
     /// Addresses are mapped, and links that begin with the internal prefix.
     Html(Option<Coding>),
+    /// The same in HTML that is written as XML.
+    Xhtml(Option<Coding>),
 }
 
 /// Decides what is to be done with the body that these headers describe, of the resource at `path` (without its query; it
@@ -33,20 +38,32 @@ pub fn plan(origins: &Origins, path: &str, headers: &HeaderMap) -> Plan {
         // Unknown, or several: not worth reading.
         _ => return Plan::Pass,
     };
-    if !is_textual(headers) {
+    if !is_textual(origins, headers) {
         return Plan::Pass;
     }
-    let is_html = matches!(media_type(headers).as_deref(), Some("text/html" | "application/xhtml+xml"));
-    if is_html && origins.mode() == Mode::Full && origins.has_prefix() {
-        Plan::Html(coding)
-    } else {
-        Plan::Text(coding)
+    if origins.mode() == Mode::Safety || !origins.moves_paths() {
+        return Plan::Text(coding);
+    }
+    match media_type(headers).as_deref() {
+        Some("text/html") => Plan::Html(coding),
+        Some("application/xhtml+xml") => Plan::Xhtml(coding),
+        // In JSON and plain text, `url(/Plone/x)` is what somebody wrote, and is perhaps being edited.
+        Some(styled) if STYLED.iter().any(|end| styled.ends_with(end)) => Plan::Styled(coding),
+        _ => Plan::Text(coding),
     }
 }
 
+/// How the names of types end that style sheets, scripts and XML have.
+const STYLED: [&str; 7] = ["/css", "javascript", "ecmascript", "/xml", "+xml", "/rss", "/atom"];
+
 /// Whether the type is one of text, in which addresses are looked for. A body without a type is not.
-pub fn is_textual(headers: &HeaderMap) -> bool {
+pub fn is_textual(origins: &Origins, headers: &HeaderMap) -> bool {
     let Some(media_type) = media_type(headers) else { return false };
+    is_text(&media_type) || origins.settings().types.contains(&media_type)
+}
+
+/// Whether a media type, in lower case and without parameters, is one of text, whatever a site adds to those.
+pub fn is_text(media_type: &str) -> bool {
     let Some((kind, subtype)) = media_type.split_once('/') else { return false };
     kind == "text"
         || subtype.ends_with("+xml")
@@ -84,7 +101,7 @@ const APPLICATIONS: &[&str] = &[
 
 /// The media type, lower case and without parameters, from whatever a server makes of it: ZServer sends
 /// `text/javascript;;charset=utf-8; charset=iso-8859-15`.
-fn media_type(headers: &HeaderMap) -> Option<String> {
+pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_TYPE)?.as_bytes();
     let essence = value.split(|byte| matches!(byte, b';' | b',')).next()?.trim_ascii();
     std::str::from_utf8(essence).ok().map(str::to_ascii_lowercase)
@@ -124,8 +141,9 @@ fn is_compressed_text(path: &str, headers: &HeaderMap) -> bool {
 
 /// Puts all headers of an answer right: internal addresses and software names do not get out, cookies fit the public
 /// address, and where the body will change (anything but [`Plan::Pass`]) nothing is said about its bytes that would
-/// no longer hold. To be called for answers without a body (`HEAD`, 304) with the plan their `GET` would have.
-pub fn response_headers(origins: &Origins, plan: Plan, headers: &mut HeaderMap) {
+/// no longer hold. To be called for answers without a body (`HEAD`, 304) with the plan their `GET` would have. Gives the number of internal
+/// names that no rule maps.
+pub fn response_headers(origins: &Origins, plan: Plan, headers: &mut HeaderMap) -> usize {
     let dropped: Vec<HeaderName> = headers.keys().filter(|name| names_software(name)).cloned().collect();
     for name in dropped {
         headers.remove(&name);
@@ -154,6 +172,7 @@ pub fn response_headers(origins: &Origins, plan: Plan, headers: &mut HeaderMap) 
     for cookie in cookies {
         headers.append(header::SET_COOKIE, cookie);
     }
+    headers.values().map(|value| origins.outward().remaining(value.as_bytes())).sum()
 }
 
 /// Headers that describe the exact bytes of a body, or offer parts of it (RFC 9110, RFC 9530, RFC 1864).
@@ -227,6 +246,7 @@ mod tests {
 
     #[test]
     fn text_is_told_from_what_is_not() {
+        let local = origins(LOCAL, Mode::Safety);
         for (value, want) in [
             ("text/html", true),
             ("Text/HTML; charset=utf-8", true),
@@ -250,9 +270,9 @@ mod tests {
             ("", false),
             ("text", false),
         ] {
-            assert_eq!(is_textual(&headers(&[("content-type", value)])), want, "{value}");
+            assert_eq!(is_textual(&local, &headers(&[("content-type", value)])), want, "{value}");
         }
-        assert!(!is_textual(&HeaderMap::new()));
+        assert!(!is_textual(&local, &HeaderMap::new()));
     }
 
     #[test]
@@ -262,7 +282,19 @@ mod tests {
         let path = "/a/page";
         assert_eq!(plan(&safety, path, &headers(&html)), Plan::Text(None));
         assert_eq!(plan(&full, path, &headers(&html)), Plan::Html(None));
-        assert_eq!(plan(&full, path, &headers(&[("content-type", "text/css")])), Plan::Text(None));
+        for (media_type, want) in [
+            ("text/css", Plan::Styled(None)),
+            ("application/x-javascript", Plan::Styled(None)),
+            ("text/xml; charset=utf-8", Plan::Styled(None)),
+            ("application/rss+xml", Plan::Styled(None)),
+            ("application/json", Plan::Text(None)),
+            ("text/plain", Plan::Text(None)),
+            ("application/xhtml+xml", Plan::Xhtml(None)),
+        ] {
+            assert_eq!(plan(&full, path, &headers(&[("content-type", media_type)])), want, "{media_type}");
+            let safe = plan(&safety, path, &headers(&[("content-type", media_type)]));
+            assert_eq!(safe, Plan::Text(None), "{media_type}");
+        }
         assert_eq!(plan(&full, path, &headers(&[("content-type", "image/png")])), Plan::Pass);
         let coded = |coding| plan(&full, path, &headers(&[html[0], ("content-encoding", coding)]));
         assert_eq!(coded("identity"), Plan::Html(None));
@@ -310,7 +342,7 @@ mod tests {
             ("etag", "\"http://localhost:8088\""),
             ("content-length", "7"),
         ]);
-        response_headers(&origins, Plan::Pass, &mut got);
+        assert_eq!(response_headers(&origins, Plan::Pass, &mut got), 1, "the tag is not ours to change");
         let want = headers(&[
             ("location", "/x"),
             ("content-location", "https://public.example.org/docs"),

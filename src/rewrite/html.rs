@@ -1,267 +1,484 @@
 //! Links in HTML whose path begins with the backend's own prefix, `/Plone/docs` → `/docs`: for backends that cannot be
 //! told their public address ([`super::Mode::Full`]).
 //!
-//! A path is a link only in certain attributes; in a form's value, an option or a text area the same bytes are data, which
-//! the backend needs back as they are. That takes a tokeniser. Absolute addresses need none and are left to [`super::Stream`],
-//! which runs behind this. Hostile markup cannot gain anything: attributes are put back with their quotes escaped.
+//! A path is a link only in certain attributes; in a form's value, an option, a text area or a script the same bytes are data,
+//! which the backend needs back as they are. So it must be known what is a tag. This reads a page as the tokeniser of HTML does
+//! (section 13.2.5), as far as that decides where tags begin and end, and looks into those only that hold the prefix ([`super::links`]).
+//! Changed are the bytes of a value and no others, in place and in its own quotes: hostile markup gains nothing. That all of it agrees
+//! with a whole tokeniser is a property test. Absolute addresses need no context and are left to [`Stream`], which runs behind this.
 
-use super::headers::refresh;
+use super::links::{edits, has_integrity, is_space, tag_name};
 use super::origins::Origins;
-use lol_html::html_content::Attribute;
-use lol_html::send::{ElementContentHandlers, HtmlRewriter, Settings};
-use lol_html::{AsciiCompatibleEncoding, MemorySettings, OutputSink, Selector};
-use std::borrow::Cow;
+use super::stream::Stream;
+use bytes::Bytes;
+use memchr::memmem::{self, Finder};
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-/// The memory for one page's unfinished tags. A page that needs more (one tag of a megabyte) goes on as it is.
-const MEMORY: usize = 1 << 20;
+/// The most bytes of a tag. A page with a longer one goes on as it is.
+const LONGEST_TAG: usize = 1 << 20;
 
 /// One page on its way.
 pub(super) struct Links {
-    /// Gone when the page was given up.
-    rewriter: Option<HtmlRewriter<'static, Sink>>,
-    out: Sink,
+    origins: Arc<Origins>,
+    /// The first segment of the internal prefix, if there is one; else any path may have to be mapped.
+    needle: Option<Finder<'static>>,
+    /// A tag, or what may be the start of something, until it is all there.
+    held: Vec<u8>,
+    place: Place,
+    /// How deep in SVG and MathML, where an element may be closed by its own tag.
+    foreign: usize,
+    /// In a style sheet: its own way.
+    style: Option<Stream>,
 }
 
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Sink {
-    fn push(&self, bytes: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-    }
-
-    fn take(&self) -> Vec<u8> {
-        mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
+/// What the next byte is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Text,
+    /// A tag that begins at the start of what is held, looked at up to its end.
+    Tag(InTag),
+    /// `<!-- … -->`
+    Comment,
+    /// `<![CDATA[ … ]]>`
+    Cdata,
+    /// `<! … >`, `<? … >`
+    Declaration,
+    /// The text of an element that has no markup in it.
+    Raw(Raw),
+    /// Text up to the end.
+    Rest,
 }
 
-impl OutputSink for Sink {
-    fn handle_chunk(&mut self, chunk: &[u8]) {
-        self.push(chunk);
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InTag {
+    Name,
+    BeforeAttribute,
+    Attribute,
+    AfterAttribute,
+    BeforeValue,
+    Quoted(u8),
+    Unquoted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Raw {
+    element: &'static [u8],
+    escaped: Escaped,
+}
+
+/// Scripts may hide in a comment, and scripts in that again (HTML, section 13.2.5.20 and the following).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Escaped {
+    No,
+    Once,
+    Twice,
+}
+
+/// Elements without markup in them, but for `plaintext` and, since scripting may be off, `noscript`.
+const RAW: [&[u8]; 8] =
+    [b"script", b"style", b"textarea", b"title", b"xmp", b"iframe", b"noembed", b"noframes"];
+
+/// What a piece of text becomes.
+struct Pass<'t> {
+    text: &'t [u8],
+    written: Vec<u8>,
+    /// What stands before this is in `written`, or dropped.
+    literal: usize,
+    /// The first place of the needle from here on, once it was looked for.
+    hit: Option<usize>,
+}
+
+/// How far a step came.
+enum Step {
+    /// Up to here.
+    At(usize),
+    /// To the end; what follows this is held back.
+    Hold(usize),
 }
 
 impl Links {
-    pub(super) fn new(origins: Arc<Origins>) -> Self {
-        let out = Sink::default();
-        let rewriter = settings(origins).map(|settings| HtmlRewriter::new(settings, out.clone()));
-        Self { rewriter, out }
+    /// `xml`: the page is read as XML.
+    pub(super) fn new(origins: Arc<Origins>, xml: bool) -> Self {
+        let needle = origins.first_segment().map(|segment| Finder::new(segment).into_owned());
+        let foreign = usize::from(xml);
+        Self { origins, needle, held: Vec::new(), place: Place::Text, foreign, style: None }
     }
 
-    /// Takes the next piece and gives back what is decided.
-    pub(super) fn push(&mut self, chunk: &[u8]) -> Vec<u8> {
-        match self.rewriter.as_mut().map(|rewriter| rewriter.write(chunk)) {
-            Some(Ok(())) => {}
-            Some(Err(error)) => {
-                // What was pending has been flushed as it was; the rest follows the same way.
-                tracing::warn!(%error, "a page goes on with its root-relative links unmapped");
-                self.rewriter = None;
-            }
-            None => self.out.push(chunk),
+    /// Takes the next piece and gives back what is decided, in at most one piece.
+    pub(super) fn push(&mut self, chunk: Bytes) -> Bytes {
+        if self.held.is_empty() {
+            let mut pass = Pass::new(&chunk);
+            let hold = self.run(&mut pass, 0);
+            self.held.extend_from_slice(chunk.get(hold..).unwrap_or_default());
+            return match pass.finish(hold) {
+                Ok(written) => written,
+                Err(range) => chunk.slice(range),
+            };
         }
-        self.out.take()
+        let mut text = mem::take(&mut self.held);
+        let seen = text.len();
+        text.extend_from_slice(&chunk);
+        let mut pass = Pass::new(&text);
+        let mut hold = self.run(&mut pass, seen);
+        if matches!(self.place, Place::Tag(_)) && text.len().saturating_sub(hold) > LONGEST_TAG {
+            tracing::warn!("a page goes on with its root-relative links unmapped: a tag of it is too long");
+            self.place = Place::Rest;
+            hold = text.len();
+        }
+        let out = pass
+            .finish(hold)
+            .unwrap_or_else(|range| Bytes::copy_from_slice(text.get(range).unwrap_or_default()));
+        text.drain(..hold);
+        self.held = text;
+        out
     }
 
     /// Ends the page.
-    pub(super) fn finish(&mut self) -> Vec<u8> {
-        if let Some(Err(error)) = self.rewriter.take().map(HtmlRewriter::end) {
-            tracing::warn!(%error, "a page ended with its root-relative links unmapped");
-        }
-        self.out.take()
-    }
-}
-
-fn settings(origins: Arc<Origins>) -> Option<Settings<'static, 'static>> {
-    let everything: Selector = "*".parse().ok()?;
-    // Only ASCII is looked at and written. This encoding gives each byte a character, so all other bytes come back as they
-    // were, whatever they mean.
-    let encoding = AsciiCompatibleEncoding::new(encoding_rs::WINDOWS_1252)?;
-    let handler =
-        ElementContentHandlers::default().element(move |element: &mut lol_html::send::Element<'_, '_>| {
-            let is_meta = element.tag_name() == "meta";
-            let edits: Vec<(String, String)> = element
-                .attributes()
-                .iter()
-                .filter_map(|attribute| Some((attribute.name(), mapped(&origins, is_meta, attribute)?)))
-                .collect();
-            for (name, value) in edits {
-                element.set_attribute(&name, &value)?;
+    pub(super) fn finish(&mut self) -> Bytes {
+        let mut out = Vec::new();
+        let held = mem::take(&mut self.held);
+        match &mut self.style {
+            Some(style) => {
+                style.push(Bytes::from(held), &mut |piece| out.extend_from_slice(&piece));
+                style.finish(&mut |piece| out.extend_from_slice(&piece));
             }
-            Ok(())
-        });
-    let memory = MemorySettings::new()
-        .with_max_allowed_memory_usage(MEMORY)
-        .with_graceful_bail_out_on_memory_limit_exceeded(true);
-    Some(
-        Settings::new_send()
-            .append_element_content_handler((Cow::Owned(everything), handler))
-            .with_encoding(encoding)
-            .with_memory_settings(memory)
-            .with_strict(false),
-    )
-}
-
-/// Attributes that hold one URL (HTML, index of attributes; SVG's `xlink:href`).
-const LINKS: &[&str] = &[
-    "href",
-    "src",
-    "action",
-    "formaction",
-    "poster",
-    "data",
-    "cite",
-    "background",
-    "longdesc",
-    "manifest",
-    "ping",
-    "icon",
-    "xlink:href",
-];
-
-/// What the names of `data-` attributes that hold a URL contain.
-const DATA: &[&str] = &["url", "href", "src", "link", "action", "image", "poster", "icon"];
-
-/// The new value of an attribute, if it is a link to be mapped.
-fn mapped(origins: &Origins, is_meta: bool, attribute: &Attribute<'_>) -> Option<String> {
-    let name = attribute.name();
-    let is_data =
-        || name.strip_prefix("data-").is_some_and(|name| DATA.iter().any(|part| name.contains(part)));
-    let value = match name.as_str() {
-        "srcset" | "imagesrcset" => srcset(origins, attribute.value().as_bytes()),
-        "content" if is_meta => {
-            let value = attribute.value();
-            refresh(origins, value.as_bytes()).or_else(|| origins.link(value.as_bytes()))
+            None => out = held,
         }
-        link if LINKS.contains(&link) || is_data() => origins.link(attribute.value().as_bytes()),
-        _ => None,
-    }?;
-    String::from_utf8(value).ok()
-}
+        Bytes::from(out)
+    }
 
-/// `/Plone/a 1x, /Plone/b 2x`.
-fn srcset(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(value.len());
-    let mut changed = false;
-    for candidate in value.split_inclusive(|byte| *byte == b',') {
-        match origins.link(candidate) {
-            Some(link) => {
-                out.extend(link);
-                changed = true;
+    /// Goes through the text and gives the start of what must be held back. A tag that began before has been looked at up to `seen`.
+    fn run(&mut self, pass: &mut Pass<'_>, seen: usize) -> usize {
+        let text = pass.text;
+        let (mut at, mut tag) = (0, 0);
+        if matches!(self.place, Place::Tag(_)) {
+            at = seen;
+        }
+        loop {
+            let step = match self.place {
+                Place::Text => self.text(text, at, &mut tag),
+                Place::Tag(state) => self.tag(pass, tag, at, state),
+                Place::Comment => self.up_to(text, at, comment_end),
+                Place::Cdata => self.up_to(text, at, cdata_end),
+                Place::Declaration => self.up_to(text, at, declaration_end),
+                Place::Raw(raw) => {
+                    tag = at;
+                    let step = self.raw(text, at, raw, &mut tag);
+                    let (Step::At(upto) | Step::Hold(upto)) = step;
+                    // An end tag has been entered by its name.
+                    let upto = if matches!(self.place, Place::Tag(_)) { tag } else { upto };
+                    self.styled(pass, at, upto);
+                    step
+                }
+                Place::Rest => Step::Hold(text.len()),
+            };
+            match step {
+                Step::At(next) => at = next,
+                Step::Hold(from) => return from,
             }
-            None => out.extend_from_slice(candidate),
         }
     }
-    changed.then_some(out)
+
+    /// Text with markup in it, up to the next tag.
+    fn text(&mut self, text: &[u8], from: usize, tag: &mut usize) -> Step {
+        let Some(open) = find(text, from, |rest| memchr::memchr(b'<', rest)) else {
+            return Step::Hold(text.len());
+        };
+        let rest = text.get(open..).unwrap_or_default();
+        let next = |places: usize| open.saturating_add(places);
+        match rest {
+            [_] | [_, b'/'] | [_, b'!'] | [_, b'!', b'-'] => return Step::Hold(open),
+            [_, first, ..] if first.is_ascii_alphabetic() => {}
+            [_, b'/', first, ..] if first.is_ascii_alphabetic() => {
+                (*tag, self.place) = (open, Place::Tag(InTag::Name));
+                return Step::At(next(2));
+            }
+            [_, b'/', b'>', ..] => return Step::At(next(3)),
+            [_, b'!', b'-', b'-'] | [_, b'!', b'-', b'-', b'-'] => return Step::Hold(open),
+            [_, b'!', b'-', b'-', b'>', ..] => return Step::At(next(5)),
+            [_, b'!', b'-', b'-', b'-', b'>', ..] => return Step::At(next(6)),
+            [_, b'!', b'-', b'-', ..] => {
+                self.place = Place::Comment;
+                return Step::At(next(4));
+            }
+            [_, b'!', tail @ ..] if self.foreign > 0 && b"[CDATA[".starts_with(tail) => {
+                if tail.len() < 7 {
+                    return Step::Hold(open);
+                }
+                self.place = Place::Cdata;
+                return Step::At(next(9));
+            }
+            [_, b'!', tail @ ..] if self.foreign > 0 && tail.starts_with(b"[CDATA[") => {
+                self.place = Place::Cdata;
+                return Step::At(next(9));
+            }
+            [_, b'!' | b'?' | b'/', ..] => {
+                self.place = Place::Declaration;
+                return Step::At(next(2).saturating_sub(usize::from(rest.get(1) == Some(&b'?'))));
+            }
+            _ => return Step::At(next(1)),
+        }
+        (*tag, self.place) = (open, Place::Tag(InTag::Name));
+        Step::At(next(1))
+    }
+
+    /// A tag, up to its end.
+    fn tag(&mut self, pass: &mut Pass<'_>, start: usize, from: usize, state: InTag) -> Step {
+        let text = pass.text;
+        match tag_end(text, from, state) {
+            Ok(end) => {
+                self.place = Place::Text;
+                self.whole_tag(pass, start, end);
+                Step::At(end)
+            }
+            Err(state) => {
+                self.place = Place::Tag(state);
+                Step::Hold(start)
+            }
+        }
+    }
+
+    fn whole_tag(&mut self, pass: &mut Pass<'_>, start: usize, end: usize) {
+        let tag = pass.text.get(start..end).unwrap_or_default();
+        let name = tag_name(tag);
+        if tag.starts_with(b"</") {
+            if is_foreign(name) {
+                self.foreign = self.foreign.saturating_sub(1);
+            }
+            return;
+        }
+        if self.needle.as_ref().is_none_or(|needle| pass.mentions(needle, start, end))
+            || (has_integrity(name) && memmem::find(tag, b"integrity").is_some())
+        {
+            for (range, new) in edits(&self.origins, tag) {
+                pass.replace(start.saturating_add(range.start), start.saturating_add(range.end), &new);
+            }
+        }
+        let closes_itself = self.foreign > 0 && tag.ends_with(b"/>");
+        if closes_itself {
+            return;
+        }
+        if is_foreign(name) {
+            self.foreign = self.foreign.saturating_add(usize::from(!tag.ends_with(b"/>")));
+        } else if let Some(element) = RAW.iter().find(|raw| raw.eq_ignore_ascii_case(name)) {
+            self.place = Place::Raw(Raw { element, escaped: Escaped::No });
+            if *element == b"style" {
+                self.style = Some(Stream::new(self.origins.styles().clone()));
+            }
+        } else if name.eq_ignore_ascii_case(b"plaintext") {
+            self.place = Place::Rest;
+        }
+    }
+
+    /// Something without tags in it, up to what ends it.
+    fn up_to(&mut self, text: &[u8], from: usize, end: fn(&[u8]) -> Result<usize, usize>) -> Step {
+        match end(text.get(from..).unwrap_or_default()) {
+            Ok(length) => {
+                self.place = Place::Text;
+                Step::At(from.saturating_add(length))
+            }
+            Err(open) => Step::Hold(text.len().saturating_sub(open)),
+        }
+    }
+
+    /// The text of an element without markup, up to its end tag.
+    fn raw(&mut self, text: &[u8], from: usize, mut raw: Raw, tag: &mut usize) -> Step {
+        let mut at = from;
+        let hold = loop {
+            let found = find(text, at, |rest| match raw.escaped {
+                Escaped::No => memchr::memchr(b'<', rest),
+                Escaped::Once | Escaped::Twice => memchr::memchr2(b'<', b'>', rest),
+            });
+            let Some(found) = found else {
+                let dashes = text
+                    .get(from..)
+                    .unwrap_or_default()
+                    .iter()
+                    .rev()
+                    .take(2)
+                    .take_while(|byte| **byte == b'-');
+                break text.len().saturating_sub(if raw.escaped == Escaped::No { 0 } else { dashes.count() });
+            };
+            at = found.saturating_add(1);
+            let rest = text.get(at..).unwrap_or_default();
+            if text.get(found) == Some(&b'>') {
+                if text.get(from..found).is_some_and(|before| before.ends_with(b"--")) {
+                    raw.escaped = Escaped::No;
+                }
+                continue;
+            }
+            if let Some(name) = rest.strip_prefix(b"/") {
+                match begins(name, raw.element) {
+                    Some(true) if raw.escaped == Escaped::Twice => raw.escaped = Escaped::Once,
+                    Some(true) => {
+                        (*tag, self.place) = (found, Place::Tag(InTag::Name));
+                        return Step::At(at.saturating_add(1));
+                    }
+                    Some(false) => {}
+                    None => break found,
+                }
+            } else if rest.is_empty() {
+                break found;
+            } else if raw.element == b"script" {
+                match raw.escaped {
+                    Escaped::No if b"!--".starts_with(rest.get(..3).unwrap_or(rest)) => {
+                        if rest.len() < 3 {
+                            break found;
+                        }
+                        raw.escaped = Escaped::Once;
+                    }
+                    Escaped::Once => match begins(rest, b"script") {
+                        Some(true) => raw.escaped = Escaped::Twice,
+                        Some(false) => {}
+                        None => break found,
+                    },
+                    Escaped::No | Escaped::Twice => {}
+                }
+            }
+        };
+        self.place = Place::Raw(raw);
+        Step::Hold(hold)
+    }
+
+    /// Passes what belongs to a style sheet on its own way.
+    fn styled(&mut self, pass: &mut Pass<'_>, from: usize, upto: usize) {
+        let Some(style) = &mut self.style else { return };
+        let sheet = pass.take(from, upto);
+        style.push(Bytes::copy_from_slice(sheet), &mut |piece| pass.written.extend_from_slice(&piece));
+        if matches!(self.place, Place::Tag(_)) {
+            style.finish(&mut |piece| pass.written.extend_from_slice(&piece));
+            self.style = None;
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::Mode;
-    use super::super::tests::{LOCAL, origins};
-    use super::*;
-
-    fn page(pieces: &[&[u8]]) -> String {
-        let mut links = Links::new(Arc::new(origins(LOCAL, Mode::Full)));
-        let mut out: Vec<u8> = pieces.iter().flat_map(|piece| links.push(piece)).collect();
-        out.extend(links.finish());
-        out.iter().map(|byte| char::from(*byte)).collect()
+impl<'t> Pass<'t> {
+    fn new(text: &'t [u8]) -> Self {
+        Self { text, written: Vec::new(), literal: 0, hit: None }
     }
 
-    #[test]
-    fn paths_are_mapped_where_they_are_links_and_nowhere_else() {
-        for (row, input, want) in [
-            ("link", "<a href=\"/Plone/docs\">/Plone/docs</a>", "<a href=\"/docs\">/Plone/docs</a>"),
-            ("root", "<a href='/Plone'>", "<a href=\"/\">"),
-            ("unquoted, upper case", "<A HREF=/Plone/docs>", "<A HREF=\"/docs\">"),
-            ("space before", "<a href=\" /Plone/docs\">", "<a href=\" /docs\">"),
-            ("spelled", "<a href=\"&#47;Plone/docs\">", "<a href=\"/docs\">"),
-            (
-                "image",
-                "<img src=\"/Plone/a.png\" srcset=\"/Plone/a 1x, /Plone/b 2x\">",
-                "<img src=\"/a.png\" srcset=\"/a 1x, /b 2x\">",
-            ),
-            (
-                "forms",
-                "<form action=\"/Plone/f\"><button formaction=\"/Plone/g\">",
-                "<form action=\"/f\"><button formaction=\"/g\">",
-            ),
-            ("video", "<video poster=\"/Plone/p.png\">", "<video poster=\"/p.png\">"),
-            (
-                "data",
-                "<body data-base-url=\"/Plone\" data-x=\"/Plone/x\">",
-                "<body data-base-url=\"/\" data-x=\"/Plone/x\">",
-            ),
-            (
-                "refresh",
-                "<meta http-equiv=\"refresh\" content=\"0; URL=/Plone/x\">",
-                "<meta http-equiv=\"refresh\" content=\"0; URL=/x\">",
-            ),
-            (
-                "graph",
-                "<meta property=\"og:url\" content=\"/Plone/x\">",
-                "<meta property=\"og:url\" content=\"/x\">",
-            ),
-            ("base", "<base href=\"/Plone/\">", "<base href=\"/\">"),
-            (
-                "svg",
-                "<svg><use xlink:href=\"/Plone/i.svg#a\"/></svg>",
-                "<svg><use xlink:href=\"/i.svg#a\" /></svg>",
-            ),
-            (
-                "return address",
-                "<a href=\"/Plone/login?x=1&amp;came_from=/Plone/y\">",
-                "<a href=\"/login?x=1&amp;came_from=/y\">",
-            ),
-            (
-                "form value",
-                "<input name=\"paths:list\" value=\"/Plone/x\">",
-                "<input name=\"paths:list\" value=\"/Plone/x\">",
-            ),
-            (
-                "option",
-                "<option value=\"/Plone/x\">/Plone/x</option>",
-                "<option value=\"/Plone/x\">/Plone/x</option>",
-            ),
-            (
-                "text area",
-                "<textarea><a href=\"/Plone/x\"></textarea>",
-                "<textarea><a href=\"/Plone/x\"></textarea>",
-            ),
-            (
-                "script",
-                "<script>a='<a href=\"/Plone/x\">'</script>",
-                "<script>a='<a href=\"/Plone/x\">'</script>",
-            ),
-            (
-                "options of a pattern",
-                "<i data-pat-x='{\"rootPath\": \"/Plone\"}'>",
-                "<i data-pat-x='{\"rootPath\": \"/Plone\"}'>",
-            ),
-            ("alike", "<a href=\"/Plonex\">", "<a href=\"/Plonex\">"),
-            ("no markup", "<a href='/Plone/\"><script>'>", "<a href=\"/&quot;><script>\">"),
-            (
-                "other bytes",
-                "<a href=\"/Plone/\u{e9}\" title=\"\u{81}\">\u{ff}",
-                "<a href=\"/\u{e9}\" title=\"\u{81}\">\u{ff}",
-            ),
-        ] {
-            let bytes: Vec<u8> = input.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
-            assert_eq!(page(&[&bytes]), want, "{row}");
-            let single: Vec<&[u8]> = bytes.chunks(1).collect();
-            assert_eq!(page(&single), want, "{row}, byte by byte");
+    /// Whether a tag holds the needle elsewhere than behind the host of an absolute address, which is not looked at here.
+    fn mentions(&mut self, needle: &Finder<'_>, start: usize, end: usize) -> bool {
+        let mut from = start;
+        loop {
+            let hit = match self.hit {
+                Some(hit) if hit >= from => hit,
+                _ => find(self.text, from, |rest| needle.find(rest)).unwrap_or(self.text.len()),
+            };
+            self.hit = Some(hit);
+            if hit >= end {
+                return false;
+            }
+            let before = self.text.get(start..hit).unwrap_or_default();
+            if !matches!(before, [.., host, b'/'] if host.is_ascii_alphanumeric() || *host == b']') {
+                return true;
+            }
+            from = hit.saturating_add(1);
         }
     }
 
-    #[test]
-    fn a_page_too_heavy_to_tokenise_goes_on_as_it_is() {
-        let heavy = "x".repeat(2 << 20);
-        let tag = format!("<a href=\"/Plone/x\"><a title=\"{heavy}");
-        let got = page(&[&tag.as_bytes()[..100], &tag.as_bytes()[100..], b"\"><a href=\"/Plone/y\">"]);
-        assert!(
-            got == format!("<a href=\"/x\"><a title=\"{heavy}\"><a href=\"/Plone/y\">"),
-            "as it is from there on"
-        );
+    fn replace(&mut self, from: usize, upto: usize, new: &[u8]) {
+        if self.written.is_empty() {
+            self.written.reserve(self.text.len());
+        }
+        self.take(from, upto);
+        self.written.extend_from_slice(new);
     }
+
+    /// Takes a range out of what is written as it is.
+    fn take(&mut self, from: usize, upto: usize) -> &'t [u8] {
+        self.written.extend_from_slice(self.text.get(self.literal..from).unwrap_or_default());
+        self.literal = upto;
+        self.text.get(from..upto).unwrap_or_default()
+    }
+
+    /// All up to `hold`, or the range of the text that is.
+    fn finish(mut self, hold: usize) -> Result<Bytes, std::ops::Range<usize>> {
+        if self.written.is_empty() {
+            return Err(self.literal.min(hold)..hold);
+        }
+        self.written.extend_from_slice(self.text.get(self.literal..hold).unwrap_or_default());
+        Ok(Bytes::from(self.written))
+    }
+}
+
+fn find(text: &[u8], from: usize, search: impl FnOnce(&[u8]) -> Option<usize>) -> Option<usize> {
+    search(text.get(from..)?).map(|at| from.saturating_add(at))
+}
+
+/// Where the tag ends that goes on at `from`; else the state at the end of the text.
+fn tag_end(text: &[u8], from: usize, state: InTag) -> Result<usize, InTag> {
+    let mut state = state;
+    let mut at = from;
+    while let Some(&byte) = text.get(at) {
+        at = at.saturating_add(1);
+        state = match state {
+            InTag::Quoted(quote) => {
+                match find(text, at.saturating_sub(1), |rest| memchr::memchr(quote, rest)) {
+                    Some(close) => {
+                        at = close.saturating_add(1);
+                        InTag::BeforeAttribute
+                    }
+                    None => return Err(state),
+                }
+            }
+            InTag::BeforeValue => match byte {
+                b'"' | b'\'' => InTag::Quoted(byte),
+                b'>' => return Ok(at),
+                byte if is_space(byte) => state,
+                _ => InTag::Unquoted,
+            },
+            InTag::Unquoted if byte == b'/' => state,
+            InTag::AfterAttribute | InTag::Attribute if byte == b'=' => InTag::BeforeValue,
+            _ => match byte {
+                b'>' => return Ok(at),
+                b'/' => InTag::BeforeAttribute,
+                byte if is_space(byte) => match state {
+                    InTag::Attribute | InTag::AfterAttribute => InTag::AfterAttribute,
+                    _ => InTag::BeforeAttribute,
+                },
+                _ => match state {
+                    InTag::Name | InTag::Unquoted => state,
+                    _ => InTag::Attribute,
+                },
+            },
+        };
+    }
+    Err(state)
+}
+
+/// Whether `text` begins with a tag's name, and that ends there; `None`: it may, with more bytes.
+fn begins(text: &[u8], name: &[u8]) -> Option<bool> {
+    let seen = text.get(..name.len()).unwrap_or(text);
+    if !name.get(..seen.len()).is_some_and(|name| name.eq_ignore_ascii_case(seen)) {
+        return Some(false);
+    }
+    text.get(name.len()).map(|byte| is_space(*byte) || matches!(byte, b'/' | b'>'))
+}
+
+fn is_foreign(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"svg") || name.eq_ignore_ascii_case(b"math")
+}
+
+/// How long a comment is, or how many of the last bytes may be the start of its end.
+fn comment_end(text: &[u8]) -> Result<usize, usize> {
+    for close in memchr::memchr_iter(b'>', text) {
+        let before = text.get(..close).unwrap_or_default();
+        if before.ends_with(b"--") || before.ends_with(b"--!") {
+            return Ok(close.saturating_add(1));
+        }
+    }
+    let ends = [b"--!".as_slice(), b"--", b"-"];
+    Err(ends.iter().find(|end| text.ends_with(end)).map_or(0, |end| end.len()))
+}
+
+fn cdata_end(text: &[u8]) -> Result<usize, usize> {
+    let ends = [b"]]".as_slice(), b"]"];
+    let open = ends.iter().find(|end| text.ends_with(end)).map_or(0, |end| end.len());
+    memmem::find(text, b"]]>").map(|at| at.saturating_add(3)).ok_or(open)
+}
+
+fn declaration_end(text: &[u8]) -> Result<usize, usize> {
+    memchr::memchr(b'>', text).map(|at| at.saturating_add(1)).ok_or(0)
 }

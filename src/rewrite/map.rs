@@ -100,6 +100,12 @@ impl Map {
         if self.scan(bytes, 0, 0, true, &mut out).changed { Cow::Owned(out) } else { Cow::Borrowed(bytes) }
     }
 
+    /// How many internal names a whole value holds that are no address; addresses, which should have been mapped, count as one.
+    pub(super) fn remaining(&self, bytes: &[u8]) -> usize {
+        let scan = self.scan(bytes, 0, 0, true, &mut Vec::new());
+        scan.remaining.saturating_add(usize::from(scan.changed))
+    }
+
     /// The most bytes that can be held back until it is clear whether they begin an address.
     pub fn longest(&self) -> usize {
         self.longest

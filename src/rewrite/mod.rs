@@ -7,31 +7,50 @@
 //! It defends against the one thing a gate must not do: tell the internet what is behind it. Which bytes are an internal
 //! address is said in one place, `grammar` and `authority`, on top of `spelling`, which knows how a character travels (JSON, percent
 //! encoding, entities, and these in each other); `map` finds them fast, `stream` does so in pieces. Only for paths, which are
-//! links in some attributes and data in others, HTML is tokenised (`html`).
+//! links in some attributes and data in others, the tags of HTML are found (`html`) and looked into (`links`).
 //!
-//! Encoded bodies are decoded, rewritten and encoded again (`coding`). What it does not do: look into binary files, or into text in
-//! an encoding that doesn't contain ASCII (UTF-16).
+//! The way in, [`Translation`] and the `…_to_internal` of [`Origins`], is in `inward`, `form` and `multipart`; it undoes what the way out did
+//! to what a form, an editor or a script was shown.
+//!
+//! Encoded bodies are decoded, rewritten and encoded again (`coding`). Text in
+//! UTF-16 is narrowed and widened again (`wide`). What it does not do: look into binary files, or into bodies in a coding it doesn't know.
+//!
+//! Two rules concern what vouches for bytes. Headers that do (`Content-MD5`, `Digest`, a strong `ETag`) are dropped or weakened where a body
+//! is rewritten. `integrity` attributes of the site's own scripts and style sheets go in [`Mode::Full`], where any of them may change; in
+//! [`Mode::Safety`] they stay, and a browser refuses a resource in which somebody wrote an internal address: better than telling it.
+//!
+//! What no rule maps although it names the inside is counted: [`RewriteBody::on_leak`] and [`response_headers`] say how often, and a body can
+//! be made to break off there ([`RewriteBody::blocking`]).
 
 mod authority;
 mod body;
 mod coding;
 mod cookies;
+mod form;
 mod grammar;
 mod headers;
 mod html;
+mod inward;
+mod links;
 mod map;
+mod multipart;
 mod origins;
+mod rewriter;
+mod settings;
 mod sites;
 mod spelling;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod wide;
 
 pub use body::{BoxError, RewriteBody};
 pub use coding::Coding;
 pub use cookies::set_cookie;
-pub use headers::{Plan, is_textual, plan, response_headers};
+pub use headers::{Plan, is_text, is_textual, plan, response_headers};
+pub use inward::Translation;
 pub use map::Map;
 pub use origins::{Mode, Origins, OriginsError};
+pub use settings::{Leaks, Settings};
 pub use sites::{Rewritten, Sites};
 pub use stream::Stream;

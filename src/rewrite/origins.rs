@@ -3,6 +3,8 @@
 use super::authority::Name;
 use super::grammar::{Grammar, Target};
 use super::map::Map;
+use super::settings::Settings;
+use super::spelling::{Read, Sym, read, symbol};
 use http::HeaderValue;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -37,14 +39,16 @@ pub enum OriginsError {
 #[derive(Debug)]
 pub struct Origins {
     outward: Arc<Map>,
-    inward: Arc<Map>,
-    mode: Mode,
-    public: Address,
-    internal: Address,
+    styles: Arc<Map>,
+    pub(super) inward: Arc<Map>,
+    pub(super) mode: Mode,
+    pub(super) public: Address,
+    pub(super) internal: Address,
+    settings: Settings,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Address {
+pub(super) struct Address {
     secure: bool,
     host: Vec<u8>,
     port: u16,
@@ -80,8 +84,10 @@ impl Origins {
             names: merge(names),
             prefix: internal.prefix.clone(),
             target: public.target(),
-            paths: mode == Mode::Full && !internal.prefix.is_empty(),
+            paths: false,
         };
+        let paths = mode == Mode::Full && !internal.prefix.is_empty();
+        let styles = Grammar { paths, ..outward.clone() };
         let is_default = matches!(public.port, 80 | 443);
         let inward = Grammar {
             names: vec![Name {
@@ -90,7 +96,8 @@ impl Origins {
                 without_port: is_default,
                 as_word: false,
                 as_authority: false,
-                only_scheme: None,
+                // Where both sides have one host and port, the scheme alone tells them apart.
+                only_scheme: (public.host == internal.host).then_some(public.secure),
                 secret: false,
             }],
             prefix: public.prefix.clone(),
@@ -99,16 +106,38 @@ impl Origins {
         };
         Ok(Self {
             outward: Arc::new(Map::new(outward)),
+            styles: Arc::new(Map::new(styles)),
             inward: Arc::new(Map::new(inward)),
             mode,
             public,
             internal,
+            settings: Settings::default(),
         })
+    }
+
+    /// The same with what `[site.rewrite]` adds.
+    #[must_use]
+    pub fn with(mut self, settings: &Settings) -> Self {
+        self.settings = settings.clone();
+        self.settings.types.iter_mut().for_each(|name| name.make_ascii_lowercase());
+        self.settings.attributes.iter_mut().for_each(|name| name.make_ascii_lowercase());
+        self
+    }
+
+    /// What `[site.rewrite]` says.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The map for what comes back: internal → public.
     pub fn outward(&self) -> &Arc<Map> {
         &self.outward
+    }
+
+    /// The map for style sheets, scripts and XML that come back: in [`Mode::Full`], paths in `url(…)`, `@import` and `<href>` are mapped
+    /// as well.
+    pub fn styles(&self) -> &Arc<Map> {
+        &self.styles
     }
 
     /// The map for what goes in: public → internal. Only URLs are mapped, never bare words. Of use in [`Mode::Full`] only:
@@ -122,9 +151,22 @@ impl Origins {
         self.mode
     }
 
-    /// Whether the backend keeps the site below a path of its own.
-    pub(super) fn has_prefix(&self) -> bool {
-        !self.internal.prefix.is_empty()
+    /// Whether a path leads to something else outside than inside.
+    pub(super) fn moves_paths(&self) -> bool {
+        self.internal.prefix != self.public.prefix
+    }
+
+    /// The first segment of the path below which the backend keeps the site; none if it keeps it at its root.
+    pub(super) fn first_segment(&self) -> Option<&[u8]> {
+        self.internal.prefix.first().map(Vec::as_slice)
+    }
+
+    /// Whether a link leads to the site itself.
+    pub(super) fn is_own(&self, link: &[u8]) -> bool {
+        let link = link.trim_ascii();
+        let has_host = link.starts_with(b"//")
+            || link.iter().find(|byte| matches!(byte, b':' | b'/' | b'?' | b'#')) == Some(&b':');
+        !has_host || self.outward.at_start(link).is_some() || self.inward.at_start(link).is_some()
     }
 
     /// Whether the public address is https.
@@ -181,26 +223,27 @@ impl Origins {
         // `%2FPlone` is a file's name; `&#47;Plone` in HTML is a path.
         path.first().filter(|byte| matches!(byte, b'/' | b'&'))?;
         let rest = self.after_prefix(path)?;
-        let mut link = space.to_vec();
-        link.extend(self.public.path());
         // Neither an empty link, which means "here", nor `//`, which means another host.
-        let rest = match rest.iter().take_while(|byte| **byte == b'/').count() {
-            0 => {
-                link.push(b'/');
-                rest
+        let mut rest = rest;
+        let mut slash = link_slash(rest);
+        while let Some(tail) = slash.and_then(|length| rest.get(length..)) {
+            let next = link_slash(tail);
+            if next.is_none() {
+                break;
             }
-            slashes => rest.get(slashes.saturating_sub(1)..)?,
-        };
-        // Browsers read `/\` and `/<tab>/` as `//`.
-        let second = rest.iter().skip(1).find(|byte| **byte > b' ');
-        if rest.starts_with(b"/") && matches!(second, Some(b'/' | b'\\')) {
-            return None;
+            (rest, slash) = (tail, next);
         }
-        link.extend_from_slice(rest);
-        Some(link)
+        let slash: &[u8] = if slash.is_some() { b"" } else { b"/" };
+        let path = [self.public.path().as_slice(), slash, rest].concat();
+        if is_host(&path) { None } else { Some([space, &path].concat()) }
     }
 
     fn after_prefix<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
+        if self.internal.prefix.is_empty() {
+            let Sym::Yes(slash) = symbol(path, 0, true, b'/') else { return None };
+            let is_host = matches!(read(path, slash, true), Read::Char(0x2f | 0x5c, _));
+            return if is_host { None } else { Some(path) };
+        }
         match self.outward.grammar().prefix_at(path, 0, true) {
             super::grammar::Prefix::Ends(_, end) => path.get(end..),
             _ => None,
@@ -221,13 +264,12 @@ impl Origins {
             out.extend_from_slice(key);
             match stripped {
                 Some(rest) => {
-                    let slash = value.get(..value.len().saturating_sub(rest.len())).unwrap_or_default();
-                    let encoded = slash.starts_with(b"%");
+                    let encoded = value.starts_with(b"%");
                     for segment in &self.public.prefix {
                         out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
                         out.extend_from_slice(segment);
                     }
-                    if !rest.starts_with(b"/") && !rest.starts_with(b"%2") {
+                    if !matches!(symbol(rest, 0, true, b'/'), Sym::Yes(_)) {
                         out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
                     }
                     out.extend_from_slice(rest);
@@ -237,24 +279,6 @@ impl Origins {
             }
         }
         changed.then_some(out)
-    }
-
-    /// Public → internal for a URL that a request carries: `Referer`, `Origin`, `Destination`, with what its query
-    /// carries. `None` if nothing changes, and always in [`Mode::Safety`], where the backend knows the public address.
-    pub fn to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
-        if self.mode == Mode::Safety {
-            return None;
-        }
-        match self.inward.rewrite(value.as_bytes()) {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(value) => HeaderValue::from_bytes(&value).ok(),
-        }
-    }
-
-    /// The same for `Origin`, which has no path and must get none.
-    pub fn origin_to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
-        self.to_internal(value)?;
-        HeaderValue::from_bytes(&self.internal.origin()).ok()
     }
 
     /// The path of a cookie, mapped outwards in every mode: a browser asks for public paths only. A cookie for the
@@ -268,7 +292,7 @@ impl Origins {
 }
 
 /// Query parameters of CMSs that say where to go afterwards (Plone: facts of its login, challenge and editing).
-const RETURN_ADDRESSES: &[&[u8]] = &[
+pub(super) const RETURN_ADDRESSES: &[&[u8]] = &[
     b"came_from",
     b"original_url",
     b"referer",
@@ -313,7 +337,8 @@ impl Address {
         }
     }
 
-    fn origin(&self) -> Vec<u8> {
+    /// As browsers write it in `Origin`.
+    pub(super) fn origin(&self) -> Vec<u8> {
         let mut origin = if self.secure { b"https://".to_vec() } else { b"http://".to_vec() };
         origin.extend_from_slice(&self.host);
         if self.port != self.default_port() {
@@ -323,7 +348,7 @@ impl Address {
     }
 
     /// `/a/b`, or nothing.
-    fn path(&self) -> Vec<u8> {
+    pub(super) fn path(&self) -> Vec<u8> {
         self.prefix.iter().flat_map(|segment| [b"/".as_slice(), segment]).flatten().copied().collect()
     }
 }
@@ -375,6 +400,34 @@ fn name(host: &[u8], port: u16, listed: bool, internal: &Address, public: &Addre
         name.as_word = false;
     }
     name
+}
+
+/// The length of the slash that a link begins with: a percent-encoded one separates nothing.
+fn link_slash(link: &[u8]) -> Option<usize> {
+    match symbol(link, 0, true, b'/') {
+        Sym::Yes(length) if matches!(link.first(), Some(b'/' | b'&')) => Some(length),
+        _ => None,
+    }
+}
+
+/// Whether browsers take a link without a scheme for one to another host: they read `/\` and `/<tab>/` as `//`.
+fn is_host(link: &[u8]) -> bool {
+    let (mut at, mut slashes) = (0, 0);
+    while slashes < 2 {
+        let (c, length) = match (link.get(at), read(link, at, true)) {
+            (Some(b'%'), _) => return false,
+            (Some(b'\\'), _) => (0x5c, 1),
+            (_, Read::Char(c, length)) => (c, length),
+            _ => return false,
+        };
+        match c {
+            0x2f | 0x5c => slashes += 1,
+            0..=0x20 => {}
+            _ => return false,
+        }
+        at = at.saturating_add(length);
+    }
+    true
 }
 
 /// Whether `host` is `tail` or a host below it: then `tail` is no secret.

@@ -4,7 +4,7 @@
 //! end of a piece is held back, never more than an address can be long, and nothing is held that cannot begin one. A
 //! piece in which nothing is replaced is handed on as it is, without a copy.
 
-use super::map::Map;
+use super::map::{Map, Scan};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -17,12 +17,13 @@ pub struct Stream {
     /// How many bytes of `carry` are context.
     context: usize,
     remaining: usize,
+    changed: bool,
 }
 
 impl Stream {
     /// Starts at the beginning of a body.
     pub fn new(map: Arc<Map>) -> Self {
-        Self { map, carry: Vec::new(), context: 0, remaining: 0 }
+        Self { map, carry: Vec::new(), context: 0, remaining: 0, changed: false }
     }
 
     /// Takes the next piece; hands what is decided to `out`, in one to three pieces, none of them empty.
@@ -40,7 +41,7 @@ impl Stream {
         self.carry.extend_from_slice(chunk.get(..taken).unwrap_or_default());
         let mut written = Vec::new();
         let scan = self.map.scan(&self.carry, self.context, self.context, false, &mut written);
-        self.remaining = self.remaining.saturating_add(scan.remaining);
+        self.note(&scan);
         if taken == chunk.len() {
             if !scan.changed {
                 written.extend_from_slice(self.carry.get(self.context..scan.upto).unwrap_or_default());
@@ -65,7 +66,7 @@ impl Stream {
     pub fn finish(&mut self, out: &mut impl FnMut(Bytes)) {
         let mut written = Vec::new();
         let scan = self.map.scan(&self.carry, self.context, self.context, true, &mut written);
-        self.remaining = self.remaining.saturating_add(scan.remaining);
+        self.note(&scan);
         if !scan.changed {
             written.extend_from_slice(self.carry.get(self.context..).unwrap_or_default());
         }
@@ -78,6 +79,16 @@ impl Stream {
     /// counts wherever it stands, one that is everybody's (`localhost`) with its port only.
     pub fn remaining(&self) -> usize {
         self.remaining
+    }
+
+    /// Whether anything was replaced so far.
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed
+    }
+
+    fn note(&mut self, scan: &Scan) {
+        self.remaining = self.remaining.saturating_add(scan.remaining);
+        self.changed |= scan.changed;
     }
 
     /// How many bytes are held back.
@@ -94,7 +105,7 @@ impl Stream {
     fn pass(&mut self, chunk: Bytes, literal: usize, from: usize, out: &mut impl FnMut(Bytes)) {
         let mut written = Vec::new();
         let scan = self.map.scan(&chunk, literal, from, false, &mut written);
-        self.remaining = self.remaining.saturating_add(scan.remaining);
+        self.note(&scan);
         if scan.changed {
             emit(written, out);
         } else if scan.upto > literal {

@@ -1,6 +1,9 @@
 //! The map as a whole: tables of what is and isn't ours.
 
+mod inward;
 mod leaks;
+mod links;
+mod oracle;
 mod streaming;
 
 use super::*;
@@ -16,11 +19,11 @@ const NAMED: Site = ("http://plone.internal:8080/Plone", "https://www.example.or
 pub(super) const PORTS: Site = ("http://localhost:8088/Plone", "http://localhost:8080", &[]);
 const BELOW: Site = ("http://example.org", "https://www.example.org", &[]);
 const ABOVE: Site = ("http://plone.internal:8080", "https://plone.internal.example.com", &[]);
-const SCHEME: Site = ("http://p.example.org/Plone", "https://p.example.org", &[]);
+pub(super) const SCHEME: Site = ("http://p.example.org/Plone", "https://p.example.org", &[]);
 const SIX: Site = ("http://[::1]:8088/Plone", "https://public.example.org", &["fd00::5"]);
 pub(super) const UNDER: Site =
     ("http://localhost:8088/Plone", "https://public.example.org:8443/intranet", &["db.example.org"]);
-const ROOT: Site = ("http://cms.lan", "https://public.example.org/cms", &["cm.lan", "x"]);
+pub(super) const ROOT: Site = ("http://cms.lan", "https://public.example.org/cms", &["cm.lan", "x"]);
 const SITES: &[Site] = &[LOCAL, NAMED, PORTS, BELOW, ABOVE, SCHEME, SIX, UNDER, ROOT];
 
 pub(super) fn origins(site: Site, mode: Mode) -> Origins {
@@ -383,10 +386,11 @@ fn paths_in_style_sheets_and_dav_answers_are_links() {
             "paths:list=\"/Plone/x\" value='/Plone/x' {\"rootPath\":\"/Plone\"}",
         ),
     ] {
-        assert_eq!(text(&full.rewrite(input.as_bytes())), want);
-        assert_eq!(text(&full.outward().rewrite_slowly(input.as_bytes())), want);
+        assert_eq!(text(&full.styles().rewrite(input.as_bytes())), want);
+        assert_eq!(text(&full.styles().rewrite_slowly(input.as_bytes())), want);
+        assert_eq!(text(&full.rewrite(input.as_bytes())), input, "left alone elsewhere");
         assert_eq!(
-            text(&origins(LOCAL, Mode::Safety).rewrite(input.as_bytes())),
+            text(&origins(LOCAL, Mode::Safety).styles().rewrite(input.as_bytes())),
             input,
             "left alone with virtual hosting"
         );
@@ -434,6 +438,7 @@ fn a_location_is_mapped_with_its_path_and_its_query() {
         ("paths as data", "/x?paths:list=/Plone/secret", None, None),
         ("never another host", "/Plone//evil.example", None, Some("/evil.example")),
         ("never another host, backslash", "/Plone/\\evil.example", None, None),
+        ("never another host, backslash behind the prefix", "/Plone\\evil.example", None, None),
         ("never another host, tab", "/Plone/\t/evil.example", None, None),
         (
             "never user information",

@@ -203,7 +203,7 @@ const PIECES: &[&str] = &[
 
 static MAPS: LazyLock<Vec<Arc<Map>>> = LazyLock::new(|| {
     let modes = [Mode::Safety, Mode::Full];
-    let outward = SITES.iter().flat_map(|site| modes.map(|mode| origins(*site, mode).outward().clone()));
+    let outward = SITES.iter().flat_map(|site| modes.map(|mode| origins(*site, mode).styles().clone()));
     outward
         .chain([origins(LOCAL, Mode::Full).inward().clone(), origins(UNDER, Mode::Full).inward().clone()])
         .collect()

@@ -1,0 +1,226 @@
+//! Public → internal in what a request carries, for a backend that cannot be told its public address
+//! ([`Mode::Full`]): what a form, an editor or a script was shown with public addresses comes back with internal ones, so
+//! that saving an edited page stores what its author wrote.
+//!
+//! Mapped are URLs, wherever they stand in a query, in the fields of a form, in JSON, XML or text, in `Destination`, `If`, `Referer`
+//! and `Origin`; and paths only where they are certainly links: in `Destination` and `If`, and in the fields that say where to go
+//! afterwards (`came_from`). Not mapped are uploaded files, which are stored as they are; bare host names without a scheme or `//`;
+//! and bodies that come encoded. Where the backend knows its public address, nothing is touched at all.
+
+use super::form::Form;
+use super::headers::{is_textual, media_type};
+use super::multipart::{Multipart, boundary};
+use super::origins::{Mode, Origins, RETURN_ADDRESSES};
+use super::stream::Stream;
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// The body of a request on its way in, while it passes, in constant memory. It may get longer or shorter.
+pub struct Translation(Kind);
+
+enum Kind {
+    Text(Stream),
+    Form(Form),
+    Multipart(Box<Multipart>),
+}
+
+impl Translation {
+    /// What the body that these headers describe needs, if anything.
+    pub fn of(origins: &Arc<Origins>, headers: &HeaderMap) -> Option<Self> {
+        let encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
+        // A part of a file is counted in bytes.
+        if origins.mode() == Mode::Safety || encoded || headers.contains_key(CONTENT_RANGE) {
+            return None;
+        }
+        let kind = match media_type(headers)?.as_str() {
+            "application/x-www-form-urlencoded" => Kind::Form(Form::new(origins.clone())),
+            "multipart/form-data" => {
+                Kind::Multipart(Box::new(Multipart::new(origins.clone(), &boundary(headers)?)))
+            }
+            _ if is_textual(origins, headers) => Kind::Text(Stream::new(origins.inward().clone())),
+            _ => return None,
+        };
+        Some(Self(kind))
+    }
+
+    /// Takes the next piece and gives what is decided.
+    pub fn push(&mut self, chunk: Bytes) -> Vec<Bytes> {
+        match &mut self.0 {
+            Kind::Text(stream) => {
+                let mut pieces = Vec::new();
+                stream.push(chunk, &mut |piece| pieces.push(piece));
+                pieces
+            }
+            Kind::Form(form) => collected(|out| form.push(&chunk, out)),
+            Kind::Multipart(multipart) => collected(|out| multipart.push(&chunk, out)),
+        }
+    }
+
+    /// Ends the body.
+    pub fn finish(&mut self) -> Vec<Bytes> {
+        match &mut self.0 {
+            Kind::Text(stream) => {
+                let mut pieces = Vec::new();
+                stream.finish(&mut |piece| pieces.push(piece));
+                pieces
+            }
+            Kind::Form(form) => collected(|out| form.finish(out)),
+            Kind::Multipart(multipart) => collected(|out| multipart.finish(out)),
+        }
+    }
+}
+
+fn collected(write: impl FnOnce(&mut Vec<u8>)) -> Vec<Bytes> {
+    let mut out = Vec::new();
+    write(&mut out);
+    if out.is_empty() { Vec::new() } else { vec![Bytes::from(out)] }
+}
+
+/// One value of a form on its way in, decoded.
+pub(super) struct Value {
+    origins: Arc<Origins>,
+    stream: Stream,
+    /// The start of a value that may be a path to return to, until it is long enough to tell.
+    head: Option<Vec<u8>>,
+    changed: bool,
+}
+
+impl Value {
+    pub(super) fn new(origins: Arc<Origins>) -> Self {
+        let stream = Stream::new(origins.inward().clone());
+        Self { origins, stream, head: None, changed: false }
+    }
+
+    /// Begins the value of the field of this name.
+    pub(super) fn begin(&mut self, name: &[u8]) {
+        self.head = RETURN_ADDRESSES.contains(&name).then(Vec::new);
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let Some(head) = &mut self.head else {
+            return self
+                .stream
+                .push(Bytes::copy_from_slice(bytes), &mut |piece| out.extend_from_slice(&piece));
+        };
+        head.extend_from_slice(bytes);
+        if head.len() > self.origins.longest_path() {
+            self.decide(out);
+        }
+    }
+
+    /// Ends the value.
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+        self.decide(out);
+        self.stream.finish(&mut |piece| out.extend_from_slice(&piece));
+    }
+
+    /// Whether anything was mapped so far, in this value or one before.
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed || self.stream.has_changed()
+    }
+
+    fn decide(&mut self, out: &mut Vec<u8>) {
+        let Some(mut head) = self.head.take() else { return };
+        if let Some(mapped) = self.origins.return_to_internal(&head) {
+            head = mapped;
+            self.changed = true;
+        }
+        self.stream.push(Bytes::from(head), &mut |piece| out.extend_from_slice(&piece));
+    }
+}
+
+impl Origins {
+    /// Public → internal for a URL that a request carries: `Referer`, with what its query
+    /// carries. `None` if nothing changes, and always in [`Mode::Safety`], where the backend knows the public address.
+    pub fn to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
+        if self.mode == Mode::Safety {
+            return None;
+        }
+        match self.inward.rewrite(value.as_bytes()) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(value) => HeaderValue::from_bytes(&value).ok(),
+        }
+    }
+
+    /// The same for `Origin`, which has no path and must get none.
+    pub fn origin_to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
+        self.to_internal(value)?;
+        HeaderValue::from_bytes(&self.internal.origin()).ok()
+    }
+
+    /// The same for `Destination` (RFC 4918, section 10.3), which is a URL or a path.
+    pub fn destination_to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
+        if self.mode == Mode::Safety {
+            return None;
+        }
+        HeaderValue::from_bytes(&self.target_to_internal(value.as_bytes())?).ok()
+    }
+
+    /// The same for `If` (RFC 4918, section 10.4): `</docs> (<opaquelocktoken:…> ["etag"])`.
+    pub fn condition_to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
+        if self.mode == Mode::Safety {
+            return None;
+        }
+        let value = value.as_bytes();
+        let mut out = Vec::with_capacity(value.len());
+        let mut rest = value;
+        while let Some(start) = rest.iter().position(|byte| *byte == b'<') {
+            let (head, tail) = rest.split_at_checked(start.saturating_add(1))?;
+            let length = tail.iter().position(|byte| *byte == b'>').unwrap_or(tail.len());
+            let (target, tail) = tail.split_at_checked(length)?;
+            out.extend_from_slice(head);
+            out.extend_from_slice(self.target_to_internal(target).as_deref().unwrap_or(target));
+            rest = tail;
+        }
+        out.extend_from_slice(rest);
+        if out == value { None } else { HeaderValue::from_bytes(&out).ok() }
+    }
+
+    /// The query of a request, with what its parameters carry. `None` if nothing changes.
+    pub fn query_to_internal(self: &Arc<Self>, query: &str) -> Option<String> {
+        if self.mode == Mode::Safety {
+            return None;
+        }
+        let mut form = Form::new(self.clone());
+        let mut out = Vec::with_capacity(query.len().saturating_add(32));
+        form.push(query.as_bytes(), &mut out);
+        form.finish(&mut out);
+        if form.has_changed() { String::from_utf8(out).ok() } else { None }
+    }
+
+    fn target_to_internal(&self, target: &[u8]) -> Option<Vec<u8>> {
+        match self.inward.rewrite(target) {
+            Cow::Owned(mapped) => Some(mapped),
+            Cow::Borrowed(path) => self.path_to_internal(path),
+        }
+    }
+
+    /// A path that the backend is to lead back to. It has the internal prefix already where a page carried it as data.
+    fn return_to_internal(&self, value: &[u8]) -> Option<Vec<u8>> {
+        let internal = self.internal.path();
+        let is_internal = value.strip_prefix(internal.as_slice()).is_some_and(goes_on);
+        if is_internal { None } else { self.path_to_internal(value) }
+    }
+
+    fn path_to_internal(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let rest = path.strip_prefix(self.public.path().as_slice()).filter(|rest| goes_on(rest))?;
+        // `//host` and what browsers take for it are no paths.
+        if !path.starts_with(b"/") || matches!(path.get(1), Some(b'/' | b'\\')) {
+            return None;
+        }
+        let path = [self.internal.path().as_slice(), rest].concat();
+        Some(if path.starts_with(b"/") { path } else { [b"/".as_slice(), &path].concat() })
+    }
+
+    /// The longest beginning of a path that [`Self::return_to_internal`] looks at.
+    fn longest_path(&self) -> usize {
+        self.public.path().len().max(self.internal.path().len()).saturating_add(1)
+    }
+}
+
+/// Whether a path goes on with its next segment, or ends, where `rest` begins.
+fn goes_on(rest: &[u8]) -> bool {
+    matches!(rest.first(), None | Some(b'/' | b'?' | b'#' | b'\r'))
+}

@@ -1,0 +1,153 @@
+//! Which attributes of which tags hold links, and what becomes of them.
+
+use super::headers::refresh;
+use super::origins::Origins;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Attributes that hold one URL (HTML, index of attributes; SVG's `xlink:href`).
+const LINKS: &[&str] = &[
+    "href",
+    "src",
+    "action",
+    "formaction",
+    "poster",
+    "data",
+    "cite",
+    "background",
+    "longdesc",
+    "manifest",
+    "ping",
+    "icon",
+    "xlink:href",
+];
+
+/// What the names of `data-` attributes that hold a URL contain.
+const DATA: &[&str] = &["url", "href", "src", "link", "action", "image", "poster", "icon"];
+
+/// Attributes in which `url(…)` is CSS: HTML's, and SVG's presentation attributes.
+const STYLES: &[&str] = &["style", "fill", "filter", "mask", "clip-path", "stroke", "cursor"];
+
+/// An attribute in a tag: where its name is, and its value without quotes.
+pub(super) struct Attribute {
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
+    /// Where it ends, with its quote.
+    pub(super) end: usize,
+}
+
+/// What changes in a tag: these bytes, to those, in order.
+pub(super) type Edits = Vec<(Range<usize>, Vec<u8>)>;
+
+/// What changes in a whole tag, from its `<` to its `>`.
+pub(super) fn edits(origins: &Origins, tag: &[u8]) -> Edits {
+    let element = tag_name(tag).to_ascii_lowercase();
+    let (mut edits, mut integrity, mut own) = (Edits::new(), None, false);
+    for attribute in attributes(tag) {
+        let name = tag.get(attribute.name.clone()).unwrap_or_default().to_ascii_lowercase();
+        let value = tag.get(attribute.value.clone()).unwrap_or_default();
+        match name.as_slice() {
+            b"integrity" => integrity = Some(attribute.name.start..attribute.end),
+            b"src" | b"href" => own |= origins.is_own(value),
+            _ => {}
+        }
+        if let Some(mapped) = mapped(origins, &element, &name, value) {
+            edits.push((attribute.value, mapped));
+        }
+    }
+    if let Some(range) = integrity.filter(|_| own && has_integrity(&element)) {
+        edits.push((range, Vec::new()));
+        edits.sort_by_key(|(range, _)| range.start);
+    }
+    edits
+}
+
+/// Whether a hash of what an element loads may stand in it. It goes where the resource is the site's own: that comes
+/// through the gate, rewritten, and the hash of what it was would keep browsers from using it. The gate answers for what it sends.
+pub(super) fn has_integrity(element: &[u8]) -> bool {
+    element.eq_ignore_ascii_case(b"script") || element.eq_ignore_ascii_case(b"link")
+}
+
+/// The new value of an attribute, if it is a link to be mapped. All in lower case but the value, which is as it stands.
+pub(super) fn mapped(origins: &Origins, element: &[u8], name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let name = std::str::from_utf8(name).ok()?;
+    let is_data =
+        || name.strip_prefix("data-").is_some_and(|name| DATA.iter().any(|part| name.contains(part)));
+    let is_listed = || origins.settings().attributes.iter().any(|listed| listed == name);
+    match name {
+        "srcset" | "imagesrcset" => srcset(origins, value),
+        "content" if element == b"meta" => refresh(origins, value).or_else(|| origins.link(value)),
+        _ if STYLES.contains(&name) => match origins.styles().rewrite(value) {
+            Cow::Owned(mapped) => Some(mapped),
+            Cow::Borrowed(_) => None,
+        },
+        _ if LINKS.contains(&name) || is_data() || is_listed() => origins.link(value),
+        _ => None,
+    }
+}
+
+/// `/Plone/a 1x, /Plone/b 2x`.
+fn srcset(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(value.len());
+    let mut changed = false;
+    for candidate in value.split_inclusive(|byte| *byte == b',') {
+        match origins.link(candidate) {
+            Some(link) => {
+                out.extend(link);
+                changed = true;
+            }
+            None => out.extend_from_slice(candidate),
+        }
+    }
+    changed.then_some(out)
+}
+
+/// The name in `<name …>` or `</name …>`.
+pub(super) fn tag_name(tag: &[u8]) -> &[u8] {
+    let tag = tag.strip_prefix(b"</").or_else(|| tag.strip_prefix(b"<")).unwrap_or(tag);
+    let end = tag.iter().position(|byte| is_space(*byte) || matches!(byte, b'/' | b'>'));
+    tag.get(..end.unwrap_or(tag.len())).unwrap_or_default()
+}
+
+/// The attributes of a whole tag (HTML, section 13.2.5.32 and the following).
+fn attributes(tag: &[u8]) -> impl Iterator<Item = Attribute> {
+    let mut at = tag_name(tag).len().saturating_add(if tag.starts_with(b"</") { 2 } else { 1 });
+    // Without the `>` that ends it.
+    let tag = tag.strip_suffix(b">").unwrap_or(tag);
+    let find = move |from: usize, ends: fn(u8) -> bool| {
+        let rest = tag.get(from..).unwrap_or_default();
+        from.saturating_add(rest.iter().position(|byte| ends(*byte)).unwrap_or(rest.len()))
+    };
+    std::iter::from_fn(move || {
+        let start = find(at, |byte| !is_space(byte) && byte != b'/');
+        tag.get(start)?;
+        // An equals sign at the start belongs to the name.
+        let end = find(start.saturating_add(1), |byte| is_space(byte) || matches!(byte, b'/' | b'='));
+        let name = start..end;
+        let equals = find(end, |byte| !is_space(byte));
+        if tag.get(equals) != Some(&b'=') {
+            at = end;
+            return Some(Attribute { name, value: end..end, end });
+        }
+        let first = find(equals.saturating_add(1), |byte| !is_space(byte));
+        let (value, end) = match tag.get(first) {
+            Some(b'"') => quoted(first, find(first.saturating_add(1), |byte| byte == b'"')),
+            Some(b'\'') => quoted(first, find(first.saturating_add(1), |byte| byte == b'\'')),
+            _ => {
+                let end = find(first, is_space);
+                (first..end, end)
+            }
+        };
+        at = end;
+        Some(Attribute { name, value, end })
+    })
+}
+
+fn quoted(open: usize, close: usize) -> (Range<usize>, usize) {
+    (open.saturating_add(1)..close, close.saturating_add(1))
+}
+
+/// What separates attributes (HTML's ASCII whitespace).
+pub(super) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'\x0c')
+}
