@@ -24,7 +24,7 @@
 //!
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
 //! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`], [`csrf`],
-//! [`seal`], [`observe`], [`background`], [`clock`], [`random`], [`secret`].
+//! [`account`] (one spelling of a user's name), [`seal`], [`observe`], [`background`], [`clock`], [`random`], [`secret`].
 //!
 //! # Rules of the house
 //! - The backend's address comes from `proxy.toml` and nowhere else; a client never chooses where a password goes.
