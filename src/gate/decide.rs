@@ -147,7 +147,8 @@ pub fn decide<'a>(question: Question<'a>) -> Decision<'a> {
     if let Some(path) = question.own {
         return Decision::Own(Endpoint::at(path));
     }
-    if question.trusted {
+    // A field in its address may lead a trusted request elsewhere, too; not to where nobody may go.
+    if question.trusted && question.access != Access::Deny && question.taken_over != Some(TakenOver::Closed) {
         return Decision::Forward(Pass::Trusted);
     }
     match question.taken_over {
@@ -266,6 +267,11 @@ mod tests {
         assert_eq!(
             ask(|q| (q.trusted, q.taken_over) = (true, Some(TakenOver::RequestReset))),
             Decision::Forward(Pass::Trusted)
+        );
+        assert_eq!(ask(|q| (q.trusted, q.access) = (true, Access::Deny)), Decision::Refuse(Reason::Rule));
+        assert_eq!(
+            ask(|q| (q.trusted, q.taken_over) = (true, Some(TakenOver::Closed))),
+            Decision::Refuse(Reason::Closed)
         );
         assert_eq!(ask(|q| (q.trusted, q.own) = (true, Some("/logout"))), Decision::Own(Endpoint::SignOut));
     }
