@@ -241,13 +241,13 @@ impl Links {
 
     fn whole_tag(&mut self, pass: &mut Pass<'_>, start: usize, end: usize) {
         let tag = pass.text.get(start..end).unwrap_or_default();
-        let name = tag_name(tag);
         if tag.starts_with(b"</") {
-            if is_foreign(name) {
+            if self.foreign > 0 && is_foreign(tag_name(tag)) {
                 self.foreign = self.foreign.saturating_sub(1);
             }
             return;
         }
+        let name = tag_name(tag);
         if self.needle.as_ref().is_none_or(|needle| pass.mentions(needle, start, end))
             || (has_integrity(name) && memmem::find(tag, b"integrity").is_some())
         {
@@ -256,7 +256,8 @@ impl Links {
             }
         }
         let closes_itself = self.foreign > 0 && tag.ends_with(b"/>");
-        if closes_itself {
+        // No shorter name has a meaning of its own here.
+        if closes_itself || name.len() < 3 {
             return;
         }
         if is_foreign(name) {
@@ -409,9 +410,24 @@ fn find(text: &[u8], from: usize, search: impl FnOnce(&[u8]) -> Option<usize>) -
 
 /// Where the tag ends that goes on at `from`; else the state at the end of the text.
 fn tag_end(text: &[u8], from: usize, state: InTag) -> Result<usize, InTag> {
-    let mut state = state;
-    let mut at = from;
-    while let Some(&byte) = text.get(at) {
+    let (mut state, mut at) = (state, from);
+    if state == InTag::Name {
+        // Most tags have no quotes, and end where any byte says so.
+        let rest = text.get(from..).unwrap_or_default();
+        let first = rest.iter().position(|byte| matches!(byte, b'>' | b'"' | b'\''));
+        if let Some(first) = first.filter(|first| rest.get(*first) == Some(&b'>')) {
+            return Ok(from.saturating_add(first).saturating_add(1));
+        }
+    }
+    loop {
+        // Most bytes are inside of names, and change nothing.
+        if matches!(state, InTag::Name | InTag::Attribute) {
+            let rest = text.get(at..).unwrap_or_default();
+            let inside =
+                rest.iter().position(|byte| matches!(byte, b' ' | b'\t'..=b'\r' | b'/' | b'=' | b'>'));
+            at = at.saturating_add(inside.unwrap_or(rest.len()));
+        }
+        let Some(&byte) = text.get(at) else { return Err(state) };
         at = at.saturating_add(1);
         state = match state {
             InTag::Quoted(quote) => {
@@ -445,7 +461,6 @@ fn tag_end(text: &[u8], from: usize, state: InTag) -> Result<usize, InTag> {
             },
         };
     }
-    Err(state)
 }
 
 /// Whether `text` begins with a tag's name, and that ends there; `None`: it may, with more bytes.
