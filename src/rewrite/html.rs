@@ -181,8 +181,9 @@ impl Links {
     }
 
     /// Text with markup in it, up to the next tag.
+    #[inline]
     fn text(&mut self, text: &[u8], from: usize, tag: &mut usize) -> Step {
-        let Some(open) = find(text, from, |rest| memchr::memchr(b'<', rest)) else {
+        let Some(open) = find(text, from, |rest| near(b'<', rest)) else {
             return Step::Hold(text.len());
         };
         let rest = text.get(open..).unwrap_or_default();
@@ -408,6 +409,15 @@ fn find(text: &[u8], from: usize, search: impl FnOnce(&[u8]) -> Option<usize>) -
     search(text.get(from..)?).map(|at| from.saturating_add(at))
 }
 
+/// Finds a byte that is mostly not far: setting up the search over many bytes would take longer than to look at a few.
+#[inline]
+fn near(byte: u8, text: &[u8]) -> Option<usize> {
+    const NEAR: usize = 12;
+    let (head, tail) = text.split_at_checked(NEAR).unwrap_or((text, &[]));
+    let found = head.iter().position(|seen| *seen == byte);
+    found.or_else(|| memchr::memchr(byte, tail).map(|at| at.saturating_add(NEAR)))
+}
+
 /// Where the tag ends that goes on at `from`; else the state at the end of the text.
 fn tag_end(text: &[u8], from: usize, state: InTag) -> Result<usize, InTag> {
     let (mut state, mut at) = (state, from);
@@ -430,15 +440,13 @@ fn tag_end(text: &[u8], from: usize, state: InTag) -> Result<usize, InTag> {
         let Some(&byte) = text.get(at) else { return Err(state) };
         at = at.saturating_add(1);
         state = match state {
-            InTag::Quoted(quote) => {
-                match find(text, at.saturating_sub(1), |rest| memchr::memchr(quote, rest)) {
-                    Some(close) => {
-                        at = close.saturating_add(1);
-                        InTag::BeforeAttribute
-                    }
-                    None => return Err(state),
+            InTag::Quoted(quote) => match find(text, at.saturating_sub(1), |rest| near(quote, rest)) {
+                Some(close) => {
+                    at = close.saturating_add(1);
+                    InTag::BeforeAttribute
                 }
-            }
+                None => return Err(state),
+            },
             InTag::BeforeValue => match byte {
                 b'"' | b'\'' => InTag::Quoted(byte),
                 b'>' => return Ok(at),
