@@ -181,8 +181,9 @@ impl Links {
     }
 
     /// Text with markup in it, up to the next tag.
+    #[inline]
     fn text(&mut self, text: &[u8], from: usize, tag: &mut usize) -> Step {
-        let Some(open) = find(text, from, |rest| memchr::memchr(b'<', rest)) else {
+        let Some(open) = find(text, from, |rest| near(b'<', rest)) else {
             return Step::Hold(text.len());
         };
         let rest = text.get(open..).unwrap_or_default();
@@ -241,13 +242,13 @@ impl Links {
 
     fn whole_tag(&mut self, pass: &mut Pass<'_>, start: usize, end: usize) {
         let tag = pass.text.get(start..end).unwrap_or_default();
-        let name = tag_name(tag);
         if tag.starts_with(b"</") {
-            if is_foreign(name) {
+            if self.foreign > 0 && is_foreign(tag_name(tag)) {
                 self.foreign = self.foreign.saturating_sub(1);
             }
             return;
         }
+        let name = tag_name(tag);
         if self.needle.as_ref().is_none_or(|needle| pass.mentions(needle, start, end))
             || (has_integrity(name) && memmem::find(tag, b"integrity").is_some())
         {
@@ -256,7 +257,8 @@ impl Links {
             }
         }
         let closes_itself = self.foreign > 0 && tag.ends_with(b"/>");
-        if closes_itself {
+        // No shorter name has a meaning of its own here.
+        if closes_itself || name.len() < 3 {
             return;
         }
         if is_foreign(name) {
@@ -407,22 +409,44 @@ fn find(text: &[u8], from: usize, search: impl FnOnce(&[u8]) -> Option<usize>) -
     search(text.get(from..)?).map(|at| from.saturating_add(at))
 }
 
+/// Finds a byte that is mostly not far: setting up the search over many bytes would take longer than to look at a few.
+#[inline]
+fn near(byte: u8, text: &[u8]) -> Option<usize> {
+    const NEAR: usize = 12;
+    let (head, tail) = text.split_at_checked(NEAR).unwrap_or((text, &[]));
+    let found = head.iter().position(|seen| *seen == byte);
+    found.or_else(|| memchr::memchr(byte, tail).map(|at| at.saturating_add(NEAR)))
+}
+
 /// Where the tag ends that goes on at `from`; else the state at the end of the text.
 fn tag_end(text: &[u8], from: usize, state: InTag) -> Result<usize, InTag> {
-    let mut state = state;
-    let mut at = from;
-    while let Some(&byte) = text.get(at) {
+    let (mut state, mut at) = (state, from);
+    if state == InTag::Name {
+        // Most tags have no quotes, and end where any byte says so.
+        let rest = text.get(from..).unwrap_or_default();
+        let first = rest.iter().position(|byte| matches!(byte, b'>' | b'"' | b'\''));
+        if let Some(first) = first.filter(|first| rest.get(*first) == Some(&b'>')) {
+            return Ok(from.saturating_add(first).saturating_add(1));
+        }
+    }
+    loop {
+        // Most bytes are inside of names, and change nothing.
+        if matches!(state, InTag::Name | InTag::Attribute) {
+            let rest = text.get(at..).unwrap_or_default();
+            let inside =
+                rest.iter().position(|byte| matches!(byte, b' ' | b'\t'..=b'\r' | b'/' | b'=' | b'>'));
+            at = at.saturating_add(inside.unwrap_or(rest.len()));
+        }
+        let Some(&byte) = text.get(at) else { return Err(state) };
         at = at.saturating_add(1);
         state = match state {
-            InTag::Quoted(quote) => {
-                match find(text, at.saturating_sub(1), |rest| memchr::memchr(quote, rest)) {
-                    Some(close) => {
-                        at = close.saturating_add(1);
-                        InTag::BeforeAttribute
-                    }
-                    None => return Err(state),
+            InTag::Quoted(quote) => match find(text, at.saturating_sub(1), |rest| near(quote, rest)) {
+                Some(close) => {
+                    at = close.saturating_add(1);
+                    InTag::BeforeAttribute
                 }
-            }
+                None => return Err(state),
+            },
             InTag::BeforeValue => match byte {
                 b'"' | b'\'' => InTag::Quoted(byte),
                 b'>' => return Ok(at),
@@ -445,7 +469,6 @@ fn tag_end(text: &[u8], from: usize, state: InTag) -> Result<usize, InTag> {
             },
         };
     }
-    Err(state)
 }
 
 /// Whether `text` begins with a tag's name, and that ends there; `None`: it may, with more bytes.

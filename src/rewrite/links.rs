@@ -41,21 +41,24 @@ pub(super) type Edits = Vec<(Range<usize>, Vec<u8>)>;
 
 /// What changes in a whole tag, from its `<` to its `>`.
 pub(super) fn edits(origins: &Origins, tag: &[u8]) -> Edits {
-    let element = tag_name(tag).to_ascii_lowercase();
+    let element = tag_name(tag);
     let (mut edits, mut integrity, mut own) = (Edits::new(), None, false);
+    let may_have_integrity = has_integrity(element);
     for attribute in attributes(tag) {
-        let name = tag.get(attribute.name.clone()).unwrap_or_default().to_ascii_lowercase();
+        let name = tag.get(attribute.name.clone()).unwrap_or_default();
         let value = tag.get(attribute.value.clone()).unwrap_or_default();
-        match name.as_slice() {
-            b"integrity" => integrity = Some(attribute.name.start..attribute.end),
-            b"src" | b"href" => own |= origins.is_own(value),
-            _ => {}
+        if may_have_integrity {
+            if name.eq_ignore_ascii_case(b"integrity") {
+                integrity = Some(attribute.name.start..attribute.end);
+            } else if name.eq_ignore_ascii_case(b"src") || name.eq_ignore_ascii_case(b"href") {
+                own |= origins.is_own(value);
+            }
         }
-        if let Some(mapped) = mapped(origins, &element, &name, value) {
+        if let Some(mapped) = mapped(origins, element, name, value) {
             edits.push((attribute.value, mapped));
         }
     }
-    if let Some(range) = integrity.filter(|_| own && has_integrity(&element)) {
+    if let Some(range) = integrity.filter(|_| own) {
         edits.push((range, Vec::new()));
         edits.sort_by_key(|(range, _)| range.start);
     }
@@ -68,21 +71,36 @@ pub(super) fn has_integrity(element: &[u8]) -> bool {
     element.eq_ignore_ascii_case(b"script") || element.eq_ignore_ascii_case(b"link")
 }
 
-/// The new value of an attribute, if it is a link to be mapped. All in lower case but the value, which is as it stands.
+/// The new value of an attribute, if it holds paths to be mapped. Absolute addresses are left to who comes after.
 pub(super) fn mapped(origins: &Origins, element: &[u8], name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
-    let name = std::str::from_utf8(name).ok()?;
-    let is_data =
-        || name.strip_prefix("data-").is_some_and(|name| DATA.iter().any(|part| name.contains(part)));
-    let is_listed = || origins.settings().attributes.iter().any(|listed| listed == name);
-    match name {
-        "srcset" | "imagesrcset" => srcset(origins, value),
-        "content" if element == b"meta" => refresh(origins, value).or_else(|| origins.link(value)),
-        _ if STYLES.contains(&name) => match origins.styles().rewrite(value) {
+    // The shortest that is mapped is a slash.
+    if value.is_empty() {
+        return None;
+    }
+    let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+    if LINKS.iter().any(|known| is(known)) || is_data_link(name) {
+        return origins.path(value);
+    }
+    if STYLES.iter().any(|known| is(known)) {
+        return match origins.styles().rewrite(value) {
             Cow::Owned(mapped) => Some(mapped),
             Cow::Borrowed(_) => None,
-        },
-        _ if LINKS.contains(&name) || is_data() || is_listed() => origins.link(value),
-        _ => None,
+        };
+    }
+    if is("srcset") || is("imagesrcset") {
+        return srcset(origins, value);
+    }
+    if is("content") && element.eq_ignore_ascii_case(b"meta") {
+        return refresh(origins, value).or_else(|| origins.path(value));
+    }
+    let is_listed = origins.settings().attributes.iter().any(|listed| is(listed));
+    if is_listed { origins.path(value) } else { None }
+}
+
+fn is_data_link(name: &[u8]) -> bool {
+    name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"data-")) && {
+        let name = name.to_ascii_lowercase();
+        DATA.iter().any(|part| memchr::memmem::find(&name, part.as_bytes()).is_some())
     }
 }
 
@@ -91,7 +109,7 @@ fn srcset(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(value.len());
     let mut changed = false;
     for candidate in value.split_inclusive(|byte| *byte == b',') {
-        match origins.link(candidate) {
+        match origins.path(candidate) {
             Some(link) => {
                 out.extend(link);
                 changed = true;

@@ -142,6 +142,10 @@ impl Map {
         let mut remaining = Vec::new();
         while let Some(hit) = self.search.find(text, next) {
             next = hit.saturating_add(1);
+            // Most fragments are parts of other words.
+            if !self.anchors.iter().any(|anchor| anchor.is_at(text, hit)) {
+                continue;
+            }
             let plain = self.plain(text, hit, cursor);
             let step = if plain.is_some() { Step::No } else { self.around(text, hit, cursor, end) };
             let (start, stop) = match (plain, &step) {

@@ -188,19 +188,23 @@ impl Origins {
 
     /// [`Self::location`] on bytes, which may be spelled as in an HTML attribute.
     pub(super) fn link(&self, value: &[u8]) -> Option<Vec<u8>> {
-        let mut link = self.rewrite_link_origin(value);
-        if self.mode == Mode::Full {
-            if let Some(stripped) = self.without_prefix(&link) {
-                link = Cow::Owned(stripped);
-            }
-            if let Some(mapped) = self.return_address(&link) {
-                link = Cow::Owned(mapped);
-            }
+        let link = self.rewrite_link_origin(value);
+        if let Some(mapped) = self.path(&link) {
+            return Some(mapped);
         }
         match link {
             Cow::Owned(link) if link != value => Some(link),
             _ => None,
         }
+    }
+
+    /// The same without absolute addresses, for who maps those elsewhere.
+    pub(super) fn path(&self, link: &[u8]) -> Option<Vec<u8>> {
+        if self.mode == Mode::Safety {
+            return None;
+        }
+        let stripped = self.without_prefix(link);
+        self.return_address(stripped.as_deref().unwrap_or(link)).or(stripped)
     }
 
     fn rewrite_link_origin<'a>(&self, value: &'a [u8]) -> Cow<'a, [u8]> {
@@ -234,8 +238,15 @@ impl Origins {
             (rest, slash) = (tail, next);
         }
         let slash: &[u8] = if slash.is_some() { b"" } else { b"/" };
-        let path = [self.public.path().as_slice(), slash, rest].concat();
-        if is_host(&path) { None } else { Some([space, &path].concat()) }
+        let mut link = Vec::with_capacity(path.len().saturating_add(64));
+        link.extend_from_slice(space);
+        for segment in &self.public.prefix {
+            link.push(b'/');
+            link.extend_from_slice(segment);
+        }
+        link.extend_from_slice(slash);
+        link.extend_from_slice(rest);
+        if is_host(&link) { None } else { Some(link) }
     }
 
     fn after_prefix<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
@@ -253,7 +264,7 @@ impl Origins {
     /// Maps the paths that the query carries as return addresses. Other parameters may be paths as data
     /// (`paths:list=/Plone/x`), which the backend needs as they are.
     fn return_address(&self, link: &[u8]) -> Option<Vec<u8>> {
-        let query = link.iter().position(|byte| *byte == b'?')?.saturating_add(1);
+        let query = memchr::memchr(b'?', link)?.saturating_add(1);
         let mut out = link.get(..query)?.to_vec();
         let mut changed = false;
         for part in link.get(query..)?.split_inclusive(|byte| matches!(byte, b'&' | b';')) {
