@@ -13,7 +13,7 @@ fn parse(text: &str) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
     Config::parse(Path::new("proxy.toml"), text, PathBuf::new())
 }
 
-const SITE: &str = "[[site]]\nname = \"a\"\npublic_url = \"https://www.example.org\"\nbackend_url = \"http://10.0.0.5:8080/Plone\"\n";
+const SITE: &str = "[[site]]\nname = \"a\"\npublic_url = \"http://www.example.org\"\nbackend_url = \"http://10.0.0.5:8080/Plone\"\n";
 
 #[test]
 fn the_sample_names_every_key_with_its_default() {
@@ -124,7 +124,7 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
         ("two alike", "SITESITE", "proxy.toml:6:8: error: there is another site named `a`"),
         (
             "same address",
-            "SITE[[site]]\nname = \"b\"\npublic_url = \"https://www.example.org:443/\"\nbackend_url = \"http://c\"\n",
+            "SITE[[site]]\nname = \"b\"\npublic_url = \"http://www.example.org:80/\"\nbackend_url = \"http://c\"\n",
             "proxy.toml:7:14: error: site `a` has the same public_url",
         ),
         (

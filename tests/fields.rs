@@ -357,3 +357,18 @@ fn honest_forms_pass() {
     house.takes("a file with an odd name", PARTS, named(b"name=\"file\"; filename=\"a \\\"b\\\"; c.txt\""));
     house.takes("a folder's file", PARTS, named(b"name=\"file\"; filename=\"C:\\docs\\a.txt\""));
 }
+
+/// `multipart` from 1.0 on, which Zope 5.13 reads forms with, ends a line at CR LF alone; `cgi`, which older ones read them with,
+/// at LF too. What ends for one and goes on for the other must not hide a field.
+#[test]
+fn a_head_that_ends_for_some_readers_only_hides_no_field() {
+    let house = House::open();
+    for head in [
+        "X: a\n\r\nContent-Disposition: form-data; name=\"__ac_name\"\r\n\r\n",
+        "X: a\n\nContent-Disposition: form-data; name=\"__ac_name\"\r\n\r\n",
+        "X: a\rContent-Disposition: form-data; name=\"title\"\r\n\r\n",
+    ] {
+        let kind = "Content-Type: multipart/form-data; boundary=b\r\n";
+        house.refuses(head, kind, format!("--b\r\n{head}admin\r\n--b--\r\n"));
+    }
+}

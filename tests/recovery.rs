@@ -264,3 +264,33 @@ async fn a_call_of_xml_rpc_names_its_page_in_the_body_and_is_closed() {
     }
     assert!(backend.requests().is_empty());
 }
+
+#[tokio::test]
+async fn the_cms_own_reset_form_opens_nothing_but_itself() {
+    let backend = StandIn::plone43();
+    let gate = Gate::with(
+        &backend.url(),
+        "[site.access]\nrules = [ { path = \"/closed/**\", access = \"deny\" } ]\n[site.password_reset]\nform = \"backend\"\n",
+    );
+    let token = "0123456789abcdef0123456789abcdef";
+    for path in [
+        "/passwordreset?../docs/secret:method=1".to_owned(),
+        "/passwordreset?../mail_password:method=1&userid=jdoe".to_owned(),
+        "/passwordreset?:method=../../VirtualHostBase/https/evil.example:443/Plone/VirtualHostRoot/mail_password&userid=jdoe".to_owned(),
+        "/pwreset_form/mail_password?userid=jdoe".to_owned(),
+        "/pwreset_form/docs/secret.txt".to_owned(),
+        "/pwreset_form/secretpage".to_owned(),
+        format!("/passwordreset/{token}/secretpage"),
+        "/closed/pwreset_form".to_owned(),
+    ] {
+        Browser::new(gate.address, HOST).get(&path).await;
+        assert!(backend.requests().is_empty(), "{path} reached the backend");
+    }
+    for path in
+        [format!("/passwordreset/{token}"), "/pwreset_form".to_owned(), format!("/fr/passwordreset/{token}")]
+    {
+        Browser::new(gate.address, HOST).get(&path).await;
+        assert_eq!(backend.requests().len(), 1, "{path} is the form");
+        backend.forget_requests();
+    }
+}

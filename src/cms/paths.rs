@@ -88,6 +88,21 @@ impl PathRules {
         }
     }
 
+    /// Whether a path is that of a page for reset links and nothing else: such a page at its end, or before a token that could be
+    /// one. An old CMS goes on from the page to whatever stands behind it.
+    pub fn is_reset_page<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> bool {
+        let segments: Vec<&str> =
+            segments.into_iter().filter(|s| !s.is_empty()).map(|segment| self.view_name(segment)).collect();
+        let is_page = |segment: &&str| self.reset_link.iter().any(|pattern| pattern.is_within(&[*segment]));
+        match segments.as_slice() {
+            [.., last] if is_page(last) => segments.iter().filter(|segment| is_page(segment)).count() == 1,
+            [before @ .., page, token] => {
+                is_page(page) && self.is_token(token) && !before.iter().any(is_page)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the CMS could have made this token; any other need not be sent to it.
     pub fn is_token(&self, token: &str) -> bool {
         let (least, most) = self.token.as_ref().map_or((1, 256), |rules| rules.length);

@@ -188,6 +188,15 @@ impl Config {
                 format!("`{network}` lets everyone send mail through the gate; name the CMS's address"),
             ));
         }
+        let behind_proxy = self
+            .sites
+            .iter()
+            .map(Spanned::as_ref)
+            .find(|site| site.public_url.as_ref().scheme() == Scheme::Https);
+        if let Some(site) = behind_proxy.filter(|_| self.server.trusted_proxies.is_empty()) {
+            let sentence = "public_url is https, so a TLS proxy stands before the gate; trusted_proxies does not name it, and every visitor will look like that proxy to rules and limits".to_owned();
+            findings.push(Finding::warning(file, text, site.public_url.span().start, sentence));
+        }
         for network in &self.server.trusted_proxies {
             if network.prefix_len() == 0 {
                 let offset = text.find("trusted_proxies").unwrap_or(0);
@@ -256,6 +265,7 @@ impl Config {
         let headers = self.sites.iter().filter_map(|site| site.as_ref().password_reset.header.as_ref());
         let mut sentences: Vec<String> =
             headers.filter_map(|header| self.secret(&header.value).err()).collect();
+        sentences.extend(self.store.secret.check(&self.folder).err().map(|error| error.to_string()));
         sentences.extend(pages::Pages::load(&self.pages).err().map(|error| error.to_string()));
         sentences.into_iter().map(|sentence| Finding::error(file, "", 0, sentence)).collect()
     }

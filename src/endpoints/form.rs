@@ -68,7 +68,11 @@ pub(super) async fn read_body(
     if !essence.eq_ignore_ascii_case(media_type) {
         return Err((ErrorKind::UnsupportedMediaType, "bad_form"));
     }
-    match Limited::new(body, LARGEST).collect().await {
+    let patience = visit.shared().config.server.header_timeout.as_duration();
+    let Ok(read) = tokio::time::timeout(patience, Limited::new(body, LARGEST).collect()).await else {
+        return Err((ErrorKind::RequestTimeout, "bad_form"));
+    };
+    match read {
         Ok(collected) => Ok(Zeroizing::new(collected.to_bytes().to_vec())),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             Err((ErrorKind::ContentTooLarge, "bad_form"))

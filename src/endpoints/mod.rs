@@ -73,8 +73,14 @@ fn next_of(visit: &Visit<'_>, text: Option<&str>) -> Next {
     let site = visit.site.public.path();
     let next = text
         .and_then(|text| Next::parse(text, site))
-        .filter(|next| !next.as_str().starts_with(&visit.site.prefix));
+        .filter(|next| !is_sign_in_or_out(next.as_str(), &visit.site.prefix));
     next.unwrap_or_else(|| Next::home(site))
+}
+
+/// Whether a path is that of the gate's pages to sign in or out, which nobody wants to come to by signing in.
+fn is_sign_in_or_out(path: &str, prefix: &str) -> bool {
+    let own = path.split(['?', '#']).next().and_then(|path| path.strip_prefix(prefix));
+    own.is_some_and(|own| matches!(own.trim_matches('/'), "login" | "logout"))
 }
 
 /// Sends the browser on after a form was posted.

@@ -72,6 +72,7 @@ impl RequestBody {
     pub(super) fn progress(&self) -> Progress {
         match self {
             Self::Stream(stream) => stream.progress.clone(),
+            Self::Spooled(spooled) => spooled.progress(),
             _ => Progress::default(),
         }
     }
@@ -143,7 +144,7 @@ struct State {
 }
 
 impl Progress {
-    fn sending() -> Self {
+    pub(super) fn sending() -> Self {
         Self(Some(Arc::new(Mutex::new(State { moved: Instant::now(), sending: true, fault: None }))))
     }
 
@@ -151,7 +152,7 @@ impl Progress {
         self.0.as_ref().map(|state| look(&mut state.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    fn step(&self, done: bool) {
+    pub(super) fn step(&self, done: bool) {
         self.with(|state| {
             state.moved = Instant::now();
             state.sending = !done;

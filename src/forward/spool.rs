@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use tokio::fs::File;
 use tokio::io::{AsyncRead as _, AsyncSeekExt as _, AsyncWriteExt as _, ReadBuf};
 
-use super::body::{BoxError, Inspect, RequestBody};
+use super::body::{BoxError, Inspect, Progress, RequestBody};
 use super::{Fault, Settings};
 use crate::rewrite::Translation;
 
@@ -24,6 +24,7 @@ pub struct Spooled {
     file: File,
     remaining: u64,
     buffer: BytesMut,
+    progress: Progress,
 }
 
 /// How much is read back at once, in bytes.
@@ -101,7 +102,12 @@ impl Kept {
         };
         file.flush().await.map_err(Fault::Spool)?;
         file.seek(SeekFrom::Start(0)).await.map_err(Fault::Spool)?;
-        Ok(RequestBody::Spooled(Spooled { file, remaining: self.length, buffer: BytesMut::new() }))
+        Ok(RequestBody::Spooled(Spooled {
+            file,
+            remaining: self.length,
+            buffer: BytesMut::new(),
+            progress: Progress::sending(),
+        }))
     }
 }
 
@@ -121,6 +127,10 @@ async fn next_data(incoming: &mut Incoming, limit: Duration) -> Result<Option<By
 }
 
 impl Spooled {
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
     pub(super) fn length(&self) -> u64 {
         self.remaining
     }
@@ -137,6 +147,7 @@ impl Spooled {
             return Poll::Ready(Some(Err("the spooled body ended early".into())));
         }
         self.remaining = self.remaining.saturating_sub(count as u64);
+        self.progress.step(self.remaining == 0);
         Poll::Ready(Some(Ok(Frame::data(self.buffer.split_to(count).freeze()))))
     }
 }

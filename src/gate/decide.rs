@@ -138,7 +138,7 @@ pub struct Question<'a> {
     pub access: Access,
     /// Whether somebody is signed in.
     pub signed_in: bool,
-    /// Whether reset links open the CMS's own form.
+    /// Whether it is for the CMS's own reset form and nothing else, and the site lets that form serve.
     pub backend_reset_form: bool,
 }
 
@@ -154,7 +154,9 @@ pub fn decide<'a>(question: Question<'a>) -> Decision<'a> {
     match question.taken_over {
         Some(TakenOver::Closed) => return Decision::Refuse(Reason::Closed),
         // Plone would take an identity for the account that the link is for, or set no password at all (facts/plone.md, 3.4).
-        Some(TakenOver::ResetLink { .. }) if question.backend_reset_form && !question.credentials => {
+        Some(TakenOver::ResetLink { .. })
+            if question.backend_reset_form && !question.credentials && question.access != Access::Deny =>
+        {
             return Decision::Forward(Pass::Nobody);
         }
         Some(taken_over) => return Decision::TakenOver(taken_over),

@@ -239,7 +239,8 @@ impl Multipart {
         self.kept.extend_from_slice(bytes.get(..=LONGEST_HEAD).unwrap_or(bytes));
         let end = memchr::memchr_iter(b'\n', &self.kept).find_map(|at| {
             let rest = self.kept.get(at + 1..)?;
-            (rest.starts_with(b"\n") || rest.starts_with(b"\r\n")).then_some(at + 1)
+            let blank = if rest.starts_with(b"\r\n") { 2 } else { 1 };
+            (blank == 2 || rest.starts_with(b"\n")).then_some(at + 1 + blank)
         });
         match end {
             Some(end) => {
@@ -255,8 +256,19 @@ impl Multipart {
     /// Judges every name in the head that was kept.
     fn judge_head(&mut self) -> Result<(), &'static str> {
         let head = std::mem::take(&mut self.kept);
+        if has_lone_line_end(&head) {
+            return Err("the head of a part ends where some readers go on");
+        }
         disposition::names(&head).try_for_each(|name| (self.judge)(&name, None))
     }
+}
+
+/// Whether a line ends in anything but CR LF: to some readers of parts it does not end there (multipart 1.x), to others it does (cgi).
+fn has_lone_line_end(head: &[u8]) -> bool {
+    let lone_feed = memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head.get(at - 1) != Some(&b'\r'));
+    let lone_return =
+        memchr::memchr_iter(b'\r', head).any(|at| head.get(at + 1).is_some_and(|next| *next != b'\n'));
+    lone_feed || lone_return
 }
 
 impl Inspect for Multipart {
@@ -356,7 +368,7 @@ mod tests {
     fn every_name_in_the_head_of_a_part_is_seen_and_no_content_is() {
         let body = b"--b.1\r\nContent-Disposition: form-data; name=\"one\"\r\n\r\n<input name=\"no\">\n\nname=no\r\n\
             --b.1\r\nContent-Type: text/html; NAME=two\r\nContent-Disposition: form-data;\r\n name = three\r\n\r\n\
-            --b.x\r\nname=no\r\n--b.1\nContent-Disposition: form-data; name=four; filename=\"a\"\n\nx--b.1\r\nname=five";
+            --b.x\r\nname=no\r\n--b.1\r\nContent-Disposition: form-data; name=four; filename=\"a\"\r\n\r\nx--b.1\r\nname=five";
         let expected = ["one", "two", "three", "four", "a", "five"];
         assert_eq!(names(&[body]).unwrap(), expected);
         for at in 0..body.len() {

@@ -216,12 +216,18 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
         taken_over = Some(TakenOver::Closed);
     }
     let mut access = site.access.access(&decoded, visit.client.ip());
-    let mut credentials = false;
+    let (mut credentials, mut redispatches) = (false, 0);
     for (name, value) in query.into_iter().flat_map(|query| all_fields(query.as_bytes())) {
         let (name, value) = (field_name(&name), String::from_utf8_lossy(&value));
         if let Some(target) = redispatched(site, &decoded, &name, &value, visit.client.ip()) {
-            taken_over = taken_over.or(target.taken_over);
+            redispatches += 1;
+            // The strictest of all counts: what is closed by one field no other opens.
+            let closed = redispatches > MOST_REDISPATCHES || target.taken_over == Some(TakenOver::Closed);
+            taken_over = if closed { Some(TakenOver::Closed) } else { taken_over.or(target.taken_over) };
             access = access.max(target.access);
+            if closed {
+                break;
+            }
         }
         credentials |= dialogue.is_credential_field(&name);
     }
@@ -232,9 +238,15 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
         trusted: site.trusts(visit.headers(), visit.client.ip(), path),
         access,
         signed_in: visit.session.is_some(),
-        backend_reset_form: site.reset.form == crate::recovery::Form::Backend,
+        backend_reset_form: site.reset.enabled
+            && site.reset.form == crate::recovery::Form::Backend
+            && redispatches == 0
+            && dialogue.paths().is_reset_page(text.split('/')),
     }
 }
+
+/// More fields than this that choose the page no form has; each is judged by the rules.
+const MOST_REDISPATCHES: usize = 8;
 
 /// The page that a form field makes the CMS answer with, instead of the one at the path.
 struct Redispatched {

@@ -17,6 +17,7 @@ use super::inspect::inspection;
 use super::leaks::Guard;
 use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
+use crate::config::values::Size;
 use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Upstream};
 use crate::pages::ErrorKind;
 use crate::rewrite::{self, Plan, Translation};
@@ -26,6 +27,9 @@ use crate::visit::{Answer, Visit};
 
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
 const IF: HeaderName = HeaderName::from_static("if");
+
+/// The most that is spooled for whoever has not signed in.
+const STRANGERS_SPOOL: Size = Size::bytes(1 << 20);
 
 /// How often a tunnel asks whether its session still lives.
 const TUNNEL_CHECK: Duration = Duration::from_secs(5);
@@ -76,7 +80,7 @@ pub(super) async fn relay(
         Ok(response) => response,
         Err(fault) => return broken(visit, &fault, took),
     };
-    if let Some(answer) = challenged(visit, session, &response).await {
+    if let Some(answer) = challenged(visit, pass, session, &response).await {
         return Answer { backend: Some(took), ..answer };
     }
     take_cookies(visit, session, response.headers_mut()).await;
@@ -119,7 +123,12 @@ async fn request_body(
         Framing::Length(length) if translation.is_none() => Ok(RequestBody::stream(body, length, inspect)),
         // Its length, or the one it will have, is known only when all of it is there.
         Framing::Length(_) | Framing::Unknown => {
-            forward::spool(body, upstream.settings(), inspect, translation).await
+            let mut settings = upstream.settings().clone();
+            if visit.session.is_none() {
+                // Whoever has not signed in must not fill the disk.
+                settings.body_limit = settings.body_limit.min(STRANGERS_SPOOL);
+            }
+            forward::spool(body, &settings, inspect, translation).await
         }
     }
 }
@@ -185,6 +194,7 @@ fn cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>) -> Option<HeaderVa
 /// says the same to who is not allowed.
 async fn challenged(
     visit: &Visit<'_>,
+    pass: Pass,
     session: Option<&Arc<Session>>,
     response: &Response<ResponseBody>,
 ) -> Option<Answer> {
@@ -193,7 +203,15 @@ async fn challenged(
     if !visit.site.cms.dialogue().is_challenge(response.status(), path) {
         return None;
     }
-    let Some(session) = session else { return Some(visit.sign_in_first(false)) };
+    let Some(session) = session else {
+        let as_nobody = pass != Pass::Visitor;
+        // Who was sent as nobody need not sign in: it would change nothing.
+        return Some(if as_nobody {
+            visit.problem(ErrorKind::Forbidden, "not_allowed_by_cms")
+        } else {
+            visit.sign_in_first(false)
+        });
+    };
     let kept = KeptCookies::from_bytes(&session.kept())?;
     match visit.site.cms.who_am_i(&kept, &visit.asker()).await {
         WhoAmI::Anonymous => {

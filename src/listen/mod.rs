@@ -4,6 +4,7 @@
 //! quarter to two fifths dearer, facts/performance.md section 8). Each listens on a socket of its own at the same address
 //! (`SO_REUSEPORT`), so the kernel spreads the connections.
 
+mod patient;
 mod serve;
 mod settings;
 mod socket;

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
 use super::Stop;
+use super::patient::Patient;
 use super::socket::Bound;
 use crate::gate::Worker;
 
@@ -32,13 +33,16 @@ pub(super) async fn serve(sockets: Vec<Bound>, worker: Arc<Worker>, stopped: wat
     drop(alive);
     let mut stopped = stopped;
     told(&mut stopped).await;
-    if tokio::time::timeout(drain, ended.recv()).await.is_err() {
+    let finished = async {
+        let _ = ended.recv().await;
+        worker.finish().await;
+    };
+    if tokio::time::timeout(drain, finished).await.is_err() {
         tracing::warn!(
             seconds = drain.as_secs(),
             "requests were still in flight when the time to drain was over"
         );
     }
-    worker.finish().await;
 }
 
 /// Waits until the gate is told to stop.
@@ -111,7 +115,9 @@ async fn connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let header_timeout = worker.shared().config.server.header_timeout.as_duration();
+    let server = &worker.shared().config.server;
+    let header_timeout = server.header_timeout.as_duration();
+    let stream = Patient::new(stream, server.write_timeout.as_duration());
     let service = service_fn(|request| Box::pin(Arc::clone(&worker).handle(peer, request)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -24,6 +24,8 @@ pub struct Settings {
     pub workers: Option<u16>,
     /// How long a client may take for the head of a request, and a connection may be idle; 30 s.
     pub header_timeout: Span,
+    /// How long a client may leave an answer unread before it is given up; 1 min.
+    pub write_timeout: Span,
     /// How long requests in flight may take after the gate was told to stop; 30 s.
     pub drain: Span,
 }
@@ -36,6 +38,7 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             workers: None,
             header_timeout: Span::seconds(30),
+            write_timeout: Span::minutes(1),
             drain: Span::seconds(30),
         }
     }

@@ -45,11 +45,11 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
         return Asked::Limited(wait.as_duration());
     }
     let disclose = site.reset.disclose_accounts;
-    if limits.check_account(Action::ResetRequest, &site.name, &user).is_err() {
+    if let Err(wait) = limits.check_account(Action::ResetRequest, &site.name, &user) {
         said(&site.name, &user, Verdict::Limited, "account");
         tokio::time::sleep_until(floor).await;
-        // To the person it is one mail more that is already on its way.
-        return if disclose { Asked::Disclosed(Verdict::Ok) } else { Asked::Uniform };
+        // Unless the site tells, it is one mail more that is already on its way.
+        return if disclose { Asked::Limited(wait.as_duration()) } else { Asked::Uniform };
     }
     let asker = visit.asker();
     let ask = async move {

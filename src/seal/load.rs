@@ -29,6 +29,16 @@ impl Secrets {
         Self { first, older: Vec::new() }
     }
 
+    /// Reads every one and keeps none; makes nothing, so the first may be a file that is not there yet.
+    ///
+    /// # Errors
+    /// As [`Sealer::open_secrets`].
+    pub fn check(&self, folder: &Path) -> Result<(), SecretError> {
+        let is_to_come = |source: &SecretSource| matches!(source, SecretSource::File(SecretFile { file }) if !folder.join(file).exists());
+        let first = Some(&self.first).filter(|first| !is_to_come(first));
+        first.into_iter().chain(&self.older).try_for_each(|source| read(source, folder).map(drop))
+    }
+
     /// Every source, the one that seals first.
     pub fn iter(&self) -> impl Iterator<Item = &SecretSource> {
         std::iter::once(&self.first).chain(&self.older)
