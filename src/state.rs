@@ -55,6 +55,9 @@ impl Shared {
             .collect::<Result<Vec<_>, _>>()?;
         sites.sort_by_key(|site| std::cmp::Reverse(site.public.path().len()));
         let pages = Pages::load(&config.pages).map_err(|error| error.to_string())?;
+        for warning in pages.warnings() {
+            tracing::warn!("{warning}");
+        }
         let sealer = Sealer::open_secrets(&config.store.secret, &config.folder, Arc::clone(&random))
             .map_err(|error| error.to_string())?;
         let store: Arc<dyn Store> =

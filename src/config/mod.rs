@@ -266,7 +266,12 @@ impl Config {
         let mut sentences: Vec<String> =
             headers.filter_map(|header| self.secret(&header.value).err()).collect();
         sentences.extend(self.store.secret.check(&self.folder).err().map(|error| error.to_string()));
-        sentences.extend(pages::Pages::load(&self.pages).err().map(|error| error.to_string()));
-        sentences.into_iter().map(|sentence| Finding::error(file, "", 0, sentence)).collect()
+        let mut warnings = Vec::new();
+        match pages::Pages::load(&self.pages) {
+            Ok(pages) => warnings.extend(pages.warnings().iter().map(ToString::to_string)),
+            Err(error) => sentences.push(error.to_string()),
+        }
+        let errors = sentences.into_iter().map(|sentence| Finding::error(file, "", 0, sentence));
+        errors.chain(warnings.into_iter().map(|sentence| Finding::warning(file, "", 0, sentence))).collect()
     }
 }
