@@ -65,16 +65,6 @@ impl Dialogue {
         &self.name
     }
 
-    /// Whether the CMS has a mail-password form that the gate can use.
-    pub fn can_request_reset(&self) -> bool {
-        self.request_reset.is_some()
-    }
-
-    /// Whether a reset link of the CMS can be redeemed from the gate's own form.
-    pub fn can_redeem(&self) -> bool {
-        self.redeem.is_some()
-    }
-
     /// Which cookies are the CMS's own credentials: they stay with the session, never with the browser.
     pub fn credentials(&self) -> &CredentialRules {
         &self.credentials
@@ -385,7 +375,7 @@ verdict = "found"
         assert_eq!(Dialogue::built_in("plone").unwrap().unwrap().name(), "plone");
         assert!(Dialogue::built_in("nothing").is_none());
         let example = Dialogue::from_toml(GOOD).unwrap();
-        assert!(example.can_redeem() && !example.can_request_reset());
+        assert!(example.redeem.is_some() && example.request_reset.is_none());
     }
 
     #[test]

@@ -10,15 +10,13 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// The cookies that are the gate's own.
+/// The cookies that are the gate's own. (The one that remembers a language is `pages`' affair, and no secret.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
     /// `lychgate`: who is signed in.
     Session,
     /// `lychgate-form`: which browser a form was shown to.
     Form,
-    /// `lychgate-lang`: the language chosen.
-    Language,
     /// `lychgate-reset`: the token of a reset link that was opened.
     Reset,
 }
@@ -32,8 +30,6 @@ impl Name {
             (Self::Session, false) => "lychgate",
             (Self::Form, true) => "__Host-lychgate-form",
             (Self::Form, false) => "lychgate-form",
-            (Self::Language, true) => "__Host-lychgate-lang",
-            (Self::Language, false) => "lychgate-lang",
             (Self::Reset, true) => "__Host-lychgate-reset",
             (Self::Reset, false) => "lychgate-reset",
         }

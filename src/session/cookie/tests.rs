@@ -36,8 +36,8 @@ fn set_cookies_carry_what_their_site_needs() {
         ),
         (
             "a value that would break out",
-            set(Name::Language, false, "fr; Path=/x\r\n\"é\\,%", None),
-            "lychgate-lang=fr%3B%20Path=/x%0D%0A%22%C3%A9%5C%2C%25; HttpOnly; SameSite=Lax; Path=/",
+            set(Name::Reset, false, "fr; Path=/x\r\n\"é\\,%", None),
+            "lychgate-reset=fr%3B%20Path=/x%0D%0A%22%C3%A9%5C%2C%25; HttpOnly; SameSite=Lax; Path=/",
         ),
     ] {
         assert_eq!(header.to_str().unwrap(), expected, "{name}");
