@@ -3,7 +3,7 @@
 //! ```text
 //! match      = [ scheme ":" ] "/" "/" authority [ prefix ]      a URL, or one without a scheme
 //!            | authority [ prefix ]                             a bare host, where no longer name goes on to the left
-//!            | prefix                                           a path, behind `url(`, `@import` or `href>` only
+//!            | prefix                                           a path, where one certainly is a link ([`Paths`])
 //! authority  = host [ "." ] [ ":" port ]                        followed by something that ends it
 //! prefix     = "/" segment …                                    followed by something that ends it
 //! ```
@@ -32,8 +32,21 @@ pub(super) struct Grammar {
     pub(super) names: Vec<Name>,
     pub(super) prefix: Vec<Vec<u8>>,
     pub(super) target: Target,
-    /// Whether paths in CSS and in XML's `href` elements are mapped too.
-    pub(super) paths: bool,
+    /// Where paths are mapped too.
+    pub(super) paths: Paths,
+    /// Paths that begin so are mapped already.
+    pub(super) spared: Vec<Vec<u8>>,
+}
+
+/// Where a path is a link, for who knows nothing of the tags around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Paths {
+    /// Nowhere.
+    Nowhere,
+    /// In CSS's `url(…)` and `@import "…"`, and in an XML element `href`.
+    Links,
+    /// At the beginning of each string, as in an import map.
+    Strings,
 }
 
 /// The outcome of looking for a match that starts at a position.
@@ -111,7 +124,10 @@ impl Grammar {
             .names
             .iter()
             .map(|name| name.host.len().saturating_add(symbols(name).saturating_mul(LONGEST)));
-        let prefix = self.prefix.iter().map(|segment| segment.len().saturating_add(LONGEST)).sum::<usize>();
+        let length = |segments: &[Vec<u8>]| {
+            segments.iter().map(|segment| segment.len().saturating_add(LONGEST)).sum::<usize>()
+        };
+        let prefix = length(&self.prefix).max(length(&self.spared));
         // Scheme, colon, slashes; host; its dot, colon and port; the prefix; two characters behind.
         BEFORE_HOST
             .saturating_add(host.max().unwrap_or(0))
@@ -191,11 +207,9 @@ impl Grammar {
                 Step::No => {}
                 step => return step,
             }
-            if first == b'/' && self.paths {
-                match self.path(text, at, end) {
-                    Step::No => {}
-                    step => return step,
-                }
+            match self.path(text, at, end) {
+                Step::No => {}
+                step => return step,
             }
         }
         self.bare(text, at, end)
@@ -263,7 +277,10 @@ impl Grammar {
                         port_colon: port.colon,
                         prefix_slash: None,
                     };
-                    return self.with_prefix(text, found, end);
+                    match self.with_prefix(text, found, end) {
+                        Step::Found(found) if name.only_prefix && !found.has_prefix() => {}
+                        step => return step,
+                    }
                 }
                 Err(Miss::No) => {}
                 Err(Miss::More) => return Step::More,
@@ -277,57 +294,55 @@ impl Grammar {
         if self.prefix.is_empty() {
             return Step::Found(found);
         }
-        match self.prefix_at(text, found.end, end) {
+        match prefix_at(&self.prefix, text, found.end, end) {
             Prefix::Ends(slash, end) => Step::Found(Found { end, prefix_slash: Some(slash), ..found }),
             Prefix::More => Step::More,
             Prefix::No => Step::Found(found),
         }
     }
 
-    fn path(&self, text: &[u8], start: usize, end: bool) -> Step {
-        if self.prefix.is_empty() || !is_link_position(text.get(..start).unwrap_or_default()) {
+    /// Looks for a path that starts exactly at `start`, where one is a link.
+    pub(super) fn path(&self, text: &[u8], start: usize, end: bool) -> Step {
+        if text.get(start) != Some(&b'/') || self.paths == Paths::Nowhere {
             return Step::No;
         }
-        match self.prefix_at(text, start, end) {
-            Prefix::Ends(slash, end) => Step::Found(Found {
+        let before = text.get(..start).unwrap_or_default();
+        let is_link = match self.paths {
+            Paths::Nowhere => false,
+            Paths::Links => is_link_position(before),
+            Paths::Strings => before.ends_with(b"\""),
+        };
+        if !is_link {
+            return Step::No;
+        }
+        match prefix_at(&self.spared, text, start, end) {
+            Prefix::Ends(..) => return Step::No,
+            Prefix::More => return Step::More,
+            Prefix::No => {}
+        }
+        let found = |slash, end| {
+            Step::Found(Found {
                 start,
                 end,
                 kind: Kind::Path,
                 dot: None,
                 port_colon: None,
                 prefix_slash: Some(slash),
-            }),
+            })
+        };
+        if self.prefix.is_empty() {
+            // All paths get the other prefix, but for those to another host.
+            let name = start.saturating_add(1);
+            return match read(text, name, end) {
+                Read::More => Step::More,
+                Read::Char(0x2f | 0x5c, _) => Step::No,
+                _ => found((start, name), name),
+            };
+        }
+        match prefix_at(&self.prefix, text, start, end) {
+            Prefix::Ends(slash, end) => found(slash, end),
             Prefix::More => Step::More,
             Prefix::No => Step::No,
-        }
-    }
-
-    /// Whether the path prefix stands at `at` and ends there: `/Plone/x`, `/Plone?x`, but not `/Plonex`.
-    pub(super) fn prefix_at(&self, text: &[u8], at: usize, end: bool) -> Prefix {
-        let mut slash = None;
-        let mut next = at;
-        for segment in &self.prefix {
-            let len = match symbol(text, next, end, b'/') {
-                Sym::Yes(len) => len,
-                Sym::No => return Prefix::No,
-                Sym::More => return Prefix::More,
-            };
-            let name = next.saturating_add(len);
-            slash.get_or_insert((next, name));
-            next = name.saturating_add(segment.len());
-            let seen = text.get(name..text.len().min(next)).unwrap_or_default();
-            if !segment.starts_with(seen) {
-                return Prefix::No;
-            }
-            if seen.len() < segment.len() {
-                return if end { Prefix::No } else { Prefix::More };
-            }
-        }
-        let Some(slash) = slash else { return Prefix::No };
-        match ends_prefix(text, next, end) {
-            Sym::Yes(_) => Prefix::Ends(slash, next),
-            Sym::No => Prefix::No,
-            Sym::More => Prefix::More,
         }
     }
 
@@ -386,6 +401,10 @@ impl Grammar {
                 spelling::respell(slash, b'/', out);
                 out.extend_from_slice(segment);
             }
+            // The slash alone was found, and begins what follows.
+            if found.kind == Kind::Path && self.prefix.is_empty() {
+                out.extend_from_slice(slash);
+            }
         }
     }
 }
@@ -397,6 +416,35 @@ pub(super) enum Prefix {
     Ends(Span, usize),
     No,
     More,
+}
+
+/// Whether a path prefix of these segments stands at `at` and ends there: `/Plone/x`, `/Plone?x`, but not `/Plonex`.
+pub(super) fn prefix_at(prefix: &[Vec<u8>], text: &[u8], at: usize, end: bool) -> Prefix {
+    let mut slash = None;
+    let mut next = at;
+    for segment in prefix {
+        let len = match symbol(text, next, end, b'/') {
+            Sym::Yes(len) => len,
+            Sym::No => return Prefix::No,
+            Sym::More => return Prefix::More,
+        };
+        let name = next.saturating_add(len);
+        slash.get_or_insert((next, name));
+        next = name.saturating_add(segment.len());
+        let seen = text.get(name..text.len().min(next)).unwrap_or_default();
+        if !segment.starts_with(seen) {
+            return Prefix::No;
+        }
+        if seen.len() < segment.len() {
+            return if end { Prefix::No } else { Prefix::More };
+        }
+    }
+    let Some(slash) = slash else { return Prefix::No };
+    match ends_prefix(text, next, end) {
+        Sym::Yes(_) => Prefix::Ends(slash, next),
+        Sym::No => Prefix::No,
+        Sym::More => Prefix::More,
+    }
 }
 
 /// Whether a path ends at `at`, or goes on with another segment. Nothing that could become part of the

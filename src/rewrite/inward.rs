@@ -1,16 +1,16 @@
 //! Public → internal in what a request carries, for a backend that cannot be told its public address
-//! ([`Mode::Full`]): what a form, an editor or a script was shown with public addresses comes back with internal ones, so
+//! ([`super::Mode::Full`]), or not all of it ([`super::Mode::Forwarded`]): what a form, an editor or a script was shown with public addresses comes back with internal ones, so
 //! that saving an edited page stores what its author wrote.
 //!
 //! Mapped are URLs, wherever they stand in a query, in the fields of a form, in JSON, XML or text, in `Destination`, `If`, `Referer`
-//! and `Origin`; and paths only where they are certainly links: in `Destination` and `If`, and in the fields that say where to go
-//! afterwards (`came_from`). Not mapped are uploaded files, which are stored as they are; bare host names without a scheme or `//`;
+//! and `Origin`; and paths only where they are certainly links: in `Destination` and `If`, in the `<href>` of a WebDAV request, and in
+//! the fields that say where to go afterwards (`came_from`). Not mapped are uploaded files, which are stored as they are; bare host names without a scheme or `//`;
 //! and bodies that come encoded. Where the backend knows its public address, nothing is touched at all.
 
 use super::form::Form;
 use super::headers::{is_textual, media_type};
 use super::multipart::{Multipart, boundary};
-use super::origins::{Mode, Origins, RETURN_ADDRESSES};
+use super::origins::{Origins, RETURN_ADDRESSES};
 use super::stream::Stream;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue};
@@ -31,13 +31,16 @@ impl Translation {
     pub fn of(origins: &Arc<Origins>, headers: &HeaderMap) -> Option<Self> {
         let encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
         // A part of a file is counted in bytes.
-        if origins.mode() == Mode::Safety || encoded || headers.contains_key(CONTENT_RANGE) {
+        if !origins.translates() || encoded || headers.contains_key(CONTENT_RANGE) {
             return None;
         }
         let kind = match media_type(headers)?.as_str() {
             "application/x-www-form-urlencoded" => Kind::Form(Form::new(origins.clone())),
             "multipart/form-data" => {
                 Kind::Multipart(Box::new(Multipart::new(origins.clone(), &boundary(headers)?)))
+            }
+            xml if xml.ends_with("/xml") || xml.ends_with("+xml") => {
+                Kind::Text(Stream::new(origins.inward_styles().clone()))
             }
             _ if is_textual(origins, headers) => Kind::Text(Stream::new(origins.inward().clone())),
             _ => return None,
@@ -133,9 +136,9 @@ impl Value {
 
 impl Origins {
     /// Public → internal for a URL that a request carries: `Referer`, with what its query
-    /// carries. `None` if nothing changes, and always in [`Mode::Safety`], where the backend knows the public address.
+    /// carries. `None` if nothing changes, and always in [`super::Mode::Safety`], where the backend knows the public address.
     pub fn to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
-        if self.mode == Mode::Safety {
+        if !self.translates() {
             return None;
         }
         match self.inward.rewrite(value.as_bytes()) {
@@ -152,18 +155,24 @@ impl Origins {
 
     /// The same for `Destination` (RFC 4918, section 10.3), which is a URL or a path.
     pub fn destination_to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
-        if self.mode == Mode::Safety {
+        if !self.translates() {
             return None;
         }
         HeaderValue::from_bytes(&self.target_to_internal(value.as_bytes())?).ok()
     }
 
-    /// The same for `If` (RFC 4918, section 10.4): `</docs> (<opaquelocktoken:…> ["etag"])`.
+    /// The same for `If` (RFC 4918, section 10.4): `</docs> (<opaquelocktoken:…> ["etag"])`; and with the backend's own entity
+    /// tags in every mode ([`super::tags_to_internal`]).
     pub fn condition_to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
-        if self.mode == Mode::Safety {
+        let tags = super::tags::internal(value.as_bytes());
+        let mapped = self.condition_resources(tags.as_deref().unwrap_or(value.as_bytes())).or(tags)?;
+        HeaderValue::from_bytes(&mapped).ok()
+    }
+
+    fn condition_resources(&self, value: &[u8]) -> Option<Vec<u8>> {
+        if !self.translates() {
             return None;
         }
-        let value = value.as_bytes();
         let mut out = Vec::with_capacity(value.len());
         let mut rest = value;
         while let Some(start) = rest.iter().position(|byte| *byte == b'<') {
@@ -175,12 +184,12 @@ impl Origins {
             rest = tail;
         }
         out.extend_from_slice(rest);
-        if out == value { None } else { HeaderValue::from_bytes(&out).ok() }
+        (out != value).then_some(out)
     }
 
     /// The query of a request, with what its parameters carry. `None` if nothing changes.
     pub fn query_to_internal(self: &Arc<Self>, query: &str) -> Option<String> {
-        if self.mode == Mode::Safety {
+        if !self.translates() {
             return None;
         }
         let mut form = Form::new(self.clone());

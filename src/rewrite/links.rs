@@ -1,9 +1,13 @@
 //! Which attributes of which tags hold links, and what becomes of them.
 
 use super::headers::refresh;
-use super::origins::Origins;
+use super::html::Links;
+use super::origins::{Mode, Origins};
+use super::spelling::{Read, read};
+use bytes::Bytes;
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Attributes that hold one URL (HTML, index of attributes; SVG's `xlink:href`).
 const LINKS: &[&str] = &[
@@ -17,7 +21,6 @@ const LINKS: &[&str] = &[
     "background",
     "longdesc",
     "manifest",
-    "ping",
     "icon",
     "xlink:href",
 ];
@@ -40,10 +43,10 @@ pub(super) struct Attribute {
 pub(super) type Edits = Vec<(Range<usize>, Vec<u8>)>;
 
 /// What changes in a whole tag, from its `<` to its `>`.
-pub(super) fn edits(origins: &Origins, tag: &[u8]) -> Edits {
+pub(super) fn edits(origins: &Arc<Origins>, tag: &[u8]) -> Edits {
     let element = tag_name(tag);
     let (mut edits, mut integrity, mut own) = (Edits::new(), None, false);
-    let may_have_integrity = has_integrity(element);
+    let may_have_integrity = has_integrity(origins, element);
     for attribute in attributes(tag) {
         let name = tag.get(attribute.name.clone()).unwrap_or_default();
         let value = tag.get(attribute.value.clone()).unwrap_or_default();
@@ -55,7 +58,10 @@ pub(super) fn edits(origins: &Origins, tag: &[u8]) -> Edits {
             }
         }
         if let Some(mapped) = mapped(origins, element, name, value) {
-            edits.push((attribute.value, mapped));
+            // What both begin with stays: it may have gone out already.
+            let same = value.iter().zip(&mapped).take_while(|(old, new)| old == new).count();
+            let start = attribute.value.start.saturating_add(same);
+            edits.push((start..attribute.value.end, mapped.get(same..).unwrap_or_default().to_vec()));
         }
     }
     if let Some(range) = integrity.filter(|_| own) {
@@ -65,14 +71,16 @@ pub(super) fn edits(origins: &Origins, tag: &[u8]) -> Edits {
     edits
 }
 
-/// Whether a hash of what an element loads may stand in it. It goes where the resource is the site's own: that comes
+/// Whether a hash of what an element loads may stand in it, and goes. It goes where the resource is the site's own: that comes
 /// through the gate, rewritten, and the hash of what it was would keep browsers from using it. The gate answers for what it sends.
-pub(super) fn has_integrity(element: &[u8]) -> bool {
-    element.eq_ignore_ascii_case(b"script") || element.eq_ignore_ascii_case(b"link")
+/// Where only what people typed is mapped it stays: hardly any resource changes, and one that does is better refused than trusted.
+pub(super) fn has_integrity(origins: &Origins, element: &[u8]) -> bool {
+    origins.mode() != Mode::Safety
+        && (element.eq_ignore_ascii_case(b"script") || element.eq_ignore_ascii_case(b"link"))
 }
 
 /// The new value of an attribute, if it holds paths to be mapped. Absolute addresses are left to who comes after.
-pub(super) fn mapped(origins: &Origins, element: &[u8], name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn mapped(origins: &Arc<Origins>, element: &[u8], name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     // The shortest that is mapped is a slash.
     if value.is_empty() {
         return None;
@@ -82,19 +90,34 @@ pub(super) fn mapped(origins: &Origins, element: &[u8], name: &[u8], value: &[u8
         return origins.path(value);
     }
     if STYLES.iter().any(|known| is(known)) {
-        return match origins.styles().rewrite(value) {
+        return match origins.style_paths().rewrite(value) {
             Cow::Owned(mapped) => Some(mapped),
             Cow::Borrowed(_) => None,
         };
     }
     if is("srcset") || is("imagesrcset") {
-        return srcset(origins, value);
+        return each(origins, value, |byte| *byte == b',');
+    }
+    if is("ping") {
+        return each(origins, value, u8::is_ascii_whitespace);
+    }
+    if is("srcdoc") {
+        return srcdoc(origins, value);
     }
     if is("content") && element.eq_ignore_ascii_case(b"meta") {
-        return refresh(origins, value).or_else(|| origins.path(value));
+        return refresh(value, |url| origins.path(url)).or_else(|| origins.path(value));
     }
     let is_listed = origins.settings().attributes.iter().any(|listed| is(listed));
     if is_listed { origins.path(value) } else { None }
+}
+
+/// Whether a script's tag says that it maps names of modules to addresses (HTML, section 8.1.5.2).
+pub(super) fn is_import_map(tag: &[u8]) -> bool {
+    attributes(tag).any(|attribute| {
+        let part = |range: Range<usize>| tag.get(range).unwrap_or_default();
+        part(attribute.name).eq_ignore_ascii_case(b"type")
+            && part(attribute.value).trim_ascii().eq_ignore_ascii_case(b"importmap")
+    })
 }
 
 fn is_data_link(name: &[u8]) -> bool {
@@ -104,11 +127,47 @@ fn is_data_link(name: &[u8]) -> bool {
     }
 }
 
-/// `/Plone/a 1x, /Plone/b 2x`.
-fn srcset(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
+/// A page in an attribute. Its entities are those of the attribute; below them there may be the page's own.
+fn srcdoc(origins: &Arc<Origins>, value: &[u8]) -> Option<Vec<u8>> {
+    // Each byte of the page, and where it was spelled.
+    let (mut page, mut places) = (Vec::with_capacity(value.len()), Vec::with_capacity(value.len()));
+    let mut at = 0;
+    while let Some(&byte) = value.get(at) {
+        let (byte, length) = match read(value, at, true) {
+            _ if byte != b'&' => (byte, 1),
+            _ if value.get(at..).is_some_and(|rest| rest.starts_with(b"&amp;")) => (b'&', 5),
+            // What is no ASCII character stays spelled.
+            Read::Char(c, length) if c < 0x80 => (u8::try_from(c).unwrap_or(byte), length),
+            _ => (byte, 1),
+        };
+        page.push(byte);
+        places.push(at);
+        at = at.saturating_add(length);
+    }
+    let mut links = Links::new(Arc::clone(origins), false);
+    let mapped = [links.push(Bytes::from(page.clone())), links.finish()].concat();
+    let same = page.iter().zip(&mapped).take_while(|(old, new)| old == new).count();
+    // All before the first difference stays as it is spelled.
+    let place = *places.get(same)?;
+    let mut escaped = value.get(..place)?.to_vec();
+    for byte in mapped.get(same..)? {
+        match byte {
+            b'&' => escaped.extend_from_slice(b"&amp;"),
+            b'"' => escaped.extend_from_slice(b"&quot;"),
+            b'\'' => escaped.extend_from_slice(b"&#39;"),
+            b'<' => escaped.extend_from_slice(b"&lt;"),
+            b'>' => escaped.extend_from_slice(b"&gt;"),
+            byte => escaped.push(*byte),
+        }
+    }
+    Some(escaped)
+}
+
+/// `/Plone/a 1x, /Plone/b 2x`; or several addresses with spaces between.
+fn each(origins: &Origins, value: &[u8], ends: impl Fn(&u8) -> bool) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(value.len());
     let mut changed = false;
-    for candidate in value.split_inclusive(|byte| *byte == b',') {
+    for candidate in value.split_inclusive(ends) {
         match origins.path(candidate) {
             Some(link) => {
                 out.extend(link);

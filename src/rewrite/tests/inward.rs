@@ -162,6 +162,27 @@ fn scripts_and_editors_are_translated_too() {
 }
 
 #[test]
+fn the_links_of_webdav_requests_are_translated() {
+    let report = |path: &str| {
+        format!(
+            "<D:report xmlns:D=\"DAV:\"><D:href>{path}</D:href><D:owner><D:href>//e/x</D:href></D:owner><p>/docs</p></D:report>"
+        )
+    };
+    for media_type in ["application/xml", "text/xml; charset=\"utf-8\"", "application/davmount+xml"] {
+        check(LOCAL, media_type, &[("root", &report("/docs/"), &report("/Plone/docs/"))]);
+        check(UNDER, media_type, &[("below a path", &report("/intranet/docs"), &report("/Plone/docs"))]);
+    }
+    check(LOCAL, "application/json", &[("not xml", &report("/docs/"), &report("/docs/"))]);
+}
+
+#[test]
+fn what_cannot_be_read_comes_through_byte_for_byte() {
+    let wide: Vec<u8> = "https://public.example.org/x".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let headers = headers(&[("content-type", "text/html; charset=utf-16")]);
+    assert_eq!(translated(&full(LOCAL), &headers, &wide, 7), wide, "UTF-16");
+}
+
+#[test]
 fn what_is_no_text_is_not_touched_and_nothing_is_where_the_backend_knows_its_address() {
     let translates = |mode, rows: &[(&'static str, &str)]| {
         Translation::of(&Arc::new(origins(LOCAL, mode)), &headers(rows)).is_some()

@@ -6,8 +6,9 @@ use lol_html::html_content::ContentType;
 use lol_html::{AsciiCompatibleEncoding, ElementContentHandlers, HtmlRewriter, Selector, Settings};
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
-pub(super) fn links(origins: &Origins, page: &[u8]) -> Vec<u8> {
+pub(super) fn links(origins: &Arc<Origins>, page: &[u8]) -> Vec<u8> {
     let everything: Selector = "*".parse().unwrap();
     let styles: Selector = "style".parse().unwrap();
     // This encoding gives each byte a character, so all bytes come back as they were.
@@ -37,7 +38,7 @@ pub(super) fn links(origins: &Origins, page: &[u8]) -> Vec<u8> {
         ElementContentHandlers::default().text(move |text: &mut lol_html::html_content::TextChunk<'_>| {
             sheet.push_str(text.as_str());
             if text.last_in_text_node() {
-                let mapped = origins.styles().rewrite(sheet.as_bytes()).into_owned();
+                let mapped = origins.style_paths().rewrite(sheet.as_bytes()).into_owned();
                 text.replace(&String::from_utf8(mapped).unwrap(), ContentType::Html);
                 sheet.clear();
             } else {

@@ -205,6 +205,15 @@ static MAPS: LazyLock<Vec<Arc<Map>>> = LazyLock::new(|| {
     let modes = [Mode::Safety, Mode::Full];
     let outward = SITES.iter().flat_map(|site| modes.map(|mode| origins(*site, mode).styles().clone()));
     outward
+        .chain(SITES.iter().flat_map(|site| {
+            let (forwarded, full) = (origins(*site, Mode::Forwarded), origins(*site, Mode::Full));
+            [
+                forwarded.styles().clone(),
+                full.style_paths().clone(),
+                full.strings().clone(),
+                full.inward_styles().clone(),
+            ]
+        }))
         .chain([origins(LOCAL, Mode::Full).inward().clone(), origins(UNDER, Mode::Full).inward().clone()])
         .collect()
 });
