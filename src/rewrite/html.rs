@@ -7,20 +7,18 @@
 //! Changed are the bytes of a value and no others, in place and in its own quotes: hostile markup gains nothing. That all of it agrees
 //! with a whole tokeniser is a property test. Absolute addresses need no context and are left to [`Stream`], which runs behind this.
 
-use super::links::{edits, has_integrity, is_import_map, is_space, tag_name};
-use super::origins::Origins;
+use super::links::{Way, edits, is_import_map, is_space, tag_name};
 use super::stream::Stream;
 use bytes::Bytes;
 use memchr::memmem::{self, Finder};
 use std::mem;
-use std::sync::Arc;
 
 /// The most bytes of a tag. A page with a longer one goes on as it is.
 const LONGEST_TAG: usize = 1 << 20;
 
 /// One page on its way.
 pub(super) struct Links {
-    origins: Arc<Origins>,
+    way: Way,
     /// The first segment of the internal prefix, if there is one; else any path may have to be mapped.
     needle: Option<Finder<'static>>,
     /// A tag, or what may be the start of something, until it is all there.
@@ -101,10 +99,10 @@ enum Step {
 
 impl Links {
     /// `xml`: the page is read as XML.
-    pub(super) fn new(origins: Arc<Origins>, xml: bool) -> Self {
-        let needle = origins.first_segment().map(|segment| Finder::new(segment).into_owned());
+    pub(super) fn new(way: Way, xml: bool) -> Self {
+        let needle = way.first_segment().map(|segment| Finder::new(segment).into_owned());
         let foreign = usize::from(xml);
-        Self { origins, needle, held: Vec::new(), place: Place::Text, foreign, inner: None }
+        Self { way, needle, held: Vec::new(), place: Place::Text, foreign, inner: None }
     }
 
     /// Takes the next piece and gives back what is decided, in at most one piece.
@@ -244,7 +242,7 @@ impl Links {
         self.place = Place::Text;
         if self.needle.as_ref().is_none_or(|needle| pass.mentions(needle, inside, end)) {
             let page = text.get(inside..end).unwrap_or_default();
-            let mut links = Self::new(Arc::clone(&self.origins), self.foreign > 0);
+            let mut links = Self::new(self.way.clone(), self.foreign > 0);
             let mapped = [links.push(Bytes::copy_from_slice(page)), links.finish()].concat();
             let same = page.iter().zip(&mapped).take_while(|(old, new)| old == new).count();
             if same < page.len() {
@@ -280,9 +278,9 @@ impl Links {
         }
         let name = tag_name(tag);
         if self.needle.as_ref().is_none_or(|needle| pass.mentions(needle, start, end))
-            || (has_integrity(&self.origins, name) && memmem::find(tag, b"integrity").is_some())
+            || (self.way.drops_integrity(name) && memmem::find(tag, b"integrity").is_some())
         {
-            for (range, new) in edits(&self.origins, tag) {
+            for (range, new) in edits(&self.way, tag) {
                 pass.replace(start.saturating_add(range.start), start.saturating_add(range.end), &new);
             }
         }
@@ -296,9 +294,9 @@ impl Links {
         } else if let Some(element) = RAW.iter().find(|raw| raw.eq_ignore_ascii_case(name)) {
             self.place = Place::Raw(Raw { element, escaped: Escaped::No });
             if *element == b"style" {
-                self.inner = Some(Stream::new(self.origins.style_paths().clone()));
+                self.inner = Some(Stream::new(self.way.styles().clone()));
             } else if *element == b"script" && is_import_map(tag) {
-                self.inner = Some(Stream::new(self.origins.strings().clone()));
+                self.inner = Some(Stream::new(self.way.strings().clone()));
             }
         } else if name.eq_ignore_ascii_case(b"plaintext") {
             self.place = Place::Rest;

@@ -3,15 +3,17 @@
 //! that saving an edited page stores what its author wrote.
 //!
 //! Mapped are URLs, wherever they stand in a query, in the fields of a form, in JSON, XML or text, in `Destination`, `If`, `Referer`
-//! and `Origin`; and paths only where they are certainly links: in `Destination` and `If`, in the `<href>` of a WebDAV request, and in
+//! and `Origin`; and paths only where they are certainly links: in `Destination` and `If`, in the links of a page or style sheet that is put, in the `<href>` of a WebDAV request, and in
 //! the fields that say where to go afterwards (`came_from`). Not mapped are uploaded files, which are stored as they are; bare host names without a scheme or `//`;
 //! and bodies that come encoded. Where the backend knows its public address, nothing is touched at all.
 
 use super::form::Form;
-use super::headers::{is_textual, media_type};
+use super::headers::{is_textual, media_type, plan};
 use super::multipart::{Multipart, boundary};
 use super::origins::{Origins, RETURN_ADDRESSES};
+use super::rewriter::Text;
 use super::stream::Stream;
+use super::wide::Order;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue};
 use std::borrow::Cow;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 pub struct Translation(Kind);
 
 enum Kind {
-    Text(Stream),
+    Text(Box<Text>),
     Form(Form),
     Multipart(Box<Multipart>),
 }
@@ -39,10 +41,11 @@ impl Translation {
             "multipart/form-data" => {
                 Kind::Multipart(Box::new(Multipart::new(origins.clone(), &boundary(headers)?)))
             }
-            xml if xml.ends_with("/xml") || xml.ends_with("+xml") => {
-                Kind::Text(Stream::new(origins.inward_styles().clone()))
+            _ if is_textual(origins, headers) => {
+                // What the same text is on its way out.
+                let plan = plan(origins, "", headers);
+                Kind::Text(Box::new(Text::inward(origins, Order::labelled(headers), plan)))
             }
-            _ if is_textual(origins, headers) => Kind::Text(Stream::new(origins.inward().clone())),
             _ => return None,
         };
         Some(Self(kind))
@@ -51,9 +54,9 @@ impl Translation {
     /// Takes the next piece and gives what is decided.
     pub fn push(&mut self, chunk: Bytes) -> Vec<Bytes> {
         match &mut self.0 {
-            Kind::Text(stream) => {
+            Kind::Text(text) => {
                 let mut pieces = Vec::new();
-                stream.push(chunk, &mut |piece| pieces.push(piece));
+                text.push(chunk, false, &mut |piece| pieces.push(piece));
                 pieces
             }
             Kind::Form(form) => collected(|out| form.push(&chunk, out)),
@@ -64,9 +67,9 @@ impl Translation {
     /// Ends the body.
     pub fn finish(&mut self) -> Vec<Bytes> {
         match &mut self.0 {
-            Kind::Text(stream) => {
+            Kind::Text(text) => {
                 let mut pieces = Vec::new();
-                stream.finish(&mut |piece| pieces.push(piece));
+                text.push(Bytes::new(), true, &mut |piece| pieces.push(piece));
                 pieces
             }
             Kind::Form(form) => collected(|out| form.finish(out)),

@@ -7,12 +7,11 @@
 //! has passed.
 
 use super::html::Links;
-use super::origins::Origins;
+use super::links::Way;
 use super::spelling::{LONGEST, Left, left};
 use bytes::Bytes;
 use memchr::memmem::Finder;
 use std::mem;
-use std::sync::Arc;
 
 /// How much of a page is kept aside before its tags are read, whatever is in it. Most pages are shorter.
 const ASIDE: usize = 128 << 10;
@@ -32,10 +31,10 @@ pub(super) struct LazyLinks {
 
 impl LazyLinks {
     /// `None` if there is no prefix to look for.
-    pub(super) fn new(origins: Arc<Origins>, xml: bool) -> Option<Self> {
-        let needle = Finder::new(origins.first_segment()?).into_owned();
+    pub(super) fn new(way: Way, xml: bool) -> Option<Self> {
+        let needle = Finder::new(way.first_segment()?).into_owned();
         Some(Self {
-            links: Links::new(origins, xml),
+            links: Links::new(way, xml),
             needle,
             is_awake: false,
             aside: Vec::new(),

@@ -2,6 +2,7 @@
 
 use super::headers::refresh;
 use super::html::Links;
+use super::map::Map;
 use super::origins::{Mode, Origins};
 use super::spelling::{Read, read};
 use bytes::Bytes;
@@ -31,6 +32,54 @@ const DATA: &[&str] = &["url", "href", "src", "link", "action", "image", "poster
 /// Attributes in which `url(…)` is CSS: HTML's, and SVG's presentation attributes.
 const STYLES: &[&str] = &["style", "fill", "filter", "mask", "clip-path", "stroke", "cursor"];
 
+/// Which way the links of a page are mapped.
+#[derive(Clone)]
+pub(super) struct Way {
+    origins: Arc<Origins>,
+    /// Into the backend.
+    inward: bool,
+}
+
+impl Way {
+    /// To the browser.
+    pub(super) fn outward(origins: Arc<Origins>) -> Self {
+        Self { origins, inward: false }
+    }
+
+    /// Back.
+    pub(super) fn inward(origins: Arc<Origins>) -> Self {
+        Self { origins, inward: true }
+    }
+
+    /// The first segment of the prefix that is looked for.
+    pub(super) fn first_segment(&self) -> Option<&[u8]> {
+        self.origins.first_segment(self.inward)
+    }
+
+    /// The map for the paths in style sheets.
+    pub(super) fn styles(&self) -> &Arc<Map> {
+        self.origins.style_paths(self.inward)
+    }
+
+    /// The map for the paths in import maps.
+    pub(super) fn strings(&self) -> &Arc<Map> {
+        self.origins.strings(self.inward)
+    }
+
+    fn path(&self, link: &[u8]) -> Option<Vec<u8>> {
+        if self.inward { self.origins.path_inward(link) } else { self.origins.path(link) }
+    }
+
+    /// Whether a hash of what an element loads may stand in it, and goes. It goes where the resource is the site's own: that comes
+    /// through the gate, rewritten, and the hash of what it was would keep browsers from using it. The gate answers for what it sends.
+    /// Where only what people typed is mapped it stays: hardly any resource changes, and one that does is better refused than trusted.
+    pub(super) fn drops_integrity(&self, element: &[u8]) -> bool {
+        !self.inward
+            && self.origins.mode() != Mode::Safety
+            && (element.eq_ignore_ascii_case(b"script") || element.eq_ignore_ascii_case(b"link"))
+    }
+}
+
 /// An attribute in a tag: where its name is, and its value without quotes.
 pub(super) struct Attribute {
     pub(super) name: Range<usize>,
@@ -43,10 +92,10 @@ pub(super) struct Attribute {
 pub(super) type Edits = Vec<(Range<usize>, Vec<u8>)>;
 
 /// What changes in a whole tag, from its `<` to its `>`.
-pub(super) fn edits(origins: &Arc<Origins>, tag: &[u8]) -> Edits {
+pub(super) fn edits(way: &Way, tag: &[u8]) -> Edits {
     let element = tag_name(tag);
     let (mut edits, mut integrity, mut own) = (Edits::new(), None, false);
-    let may_have_integrity = has_integrity(origins, element);
+    let may_have_integrity = way.drops_integrity(element);
     for attribute in attributes(tag) {
         let name = tag.get(attribute.name.clone()).unwrap_or_default();
         let value = tag.get(attribute.value.clone()).unwrap_or_default();
@@ -54,10 +103,10 @@ pub(super) fn edits(origins: &Arc<Origins>, tag: &[u8]) -> Edits {
             if name.eq_ignore_ascii_case(b"integrity") {
                 integrity = Some(attribute.name.start..attribute.end);
             } else if name.eq_ignore_ascii_case(b"src") || name.eq_ignore_ascii_case(b"href") {
-                own |= origins.is_own(value);
+                own |= way.origins.is_own(value);
             }
         }
-        if let Some(mapped) = mapped(origins, element, name, value) {
+        if let Some(mapped) = mapped(way, element, name, value) {
             // What both begin with stays: it may have gone out already.
             let same = value.iter().zip(&mapped).take_while(|(old, new)| old == new).count();
             let start = attribute.value.start.saturating_add(same);
@@ -71,44 +120,36 @@ pub(super) fn edits(origins: &Arc<Origins>, tag: &[u8]) -> Edits {
     edits
 }
 
-/// Whether a hash of what an element loads may stand in it, and goes. It goes where the resource is the site's own: that comes
-/// through the gate, rewritten, and the hash of what it was would keep browsers from using it. The gate answers for what it sends.
-/// Where only what people typed is mapped it stays: hardly any resource changes, and one that does is better refused than trusted.
-pub(super) fn has_integrity(origins: &Origins, element: &[u8]) -> bool {
-    origins.mode() != Mode::Safety
-        && (element.eq_ignore_ascii_case(b"script") || element.eq_ignore_ascii_case(b"link"))
-}
-
 /// The new value of an attribute, if it holds paths to be mapped. Absolute addresses are left to who comes after.
-pub(super) fn mapped(origins: &Arc<Origins>, element: &[u8], name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn mapped(way: &Way, element: &[u8], name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     // The shortest that is mapped is a slash.
     if value.is_empty() {
         return None;
     }
     let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
     if LINKS.iter().any(|known| is(known)) || is_data_link(name) {
-        return origins.path(value);
+        return way.path(value);
     }
     if STYLES.iter().any(|known| is(known)) {
-        return match origins.style_paths().rewrite(value) {
+        return match way.styles().rewrite(value) {
             Cow::Owned(mapped) => Some(mapped),
             Cow::Borrowed(_) => None,
         };
     }
     if is("srcset") || is("imagesrcset") {
-        return each(origins, value, |byte| *byte == b',');
+        return each(way, value, |byte| *byte == b',');
     }
     if is("ping") {
-        return each(origins, value, u8::is_ascii_whitespace);
+        return each(way, value, u8::is_ascii_whitespace);
     }
     if is("srcdoc") {
-        return srcdoc(origins, value);
+        return srcdoc(way, value);
     }
     if is("content") && element.eq_ignore_ascii_case(b"meta") {
-        return refresh(value, |url| origins.path(url)).or_else(|| origins.path(value));
+        return refresh(value, |url| way.path(url)).or_else(|| way.path(value));
     }
-    let is_listed = origins.settings().attributes.iter().any(|listed| is(listed));
-    if is_listed { origins.path(value) } else { None }
+    let is_listed = way.origins.settings().attributes.iter().any(|listed| is(listed));
+    if is_listed { way.path(value) } else { None }
 }
 
 /// Whether a script's tag says that it maps names of modules to addresses (HTML, section 8.1.5.2).
@@ -128,7 +169,7 @@ fn is_data_link(name: &[u8]) -> bool {
 }
 
 /// A page in an attribute. Its entities are those of the attribute; below them there may be the page's own.
-fn srcdoc(origins: &Arc<Origins>, value: &[u8]) -> Option<Vec<u8>> {
+fn srcdoc(way: &Way, value: &[u8]) -> Option<Vec<u8>> {
     // Each byte of the page, and where it was spelled.
     let (mut page, mut places) = (Vec::with_capacity(value.len()), Vec::with_capacity(value.len()));
     let mut at = 0;
@@ -144,7 +185,7 @@ fn srcdoc(origins: &Arc<Origins>, value: &[u8]) -> Option<Vec<u8>> {
         places.push(at);
         at = at.saturating_add(length);
     }
-    let mut links = Links::new(Arc::clone(origins), false);
+    let mut links = Links::new(way.clone(), false);
     let mapped = [links.push(Bytes::from(page.clone())), links.finish()].concat();
     let same = page.iter().zip(&mapped).take_while(|(old, new)| old == new).count();
     // All before the first difference stays as it is spelled.
@@ -164,11 +205,11 @@ fn srcdoc(origins: &Arc<Origins>, value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// `/Plone/a 1x, /Plone/b 2x`; or several addresses with spaces between.
-fn each(origins: &Origins, value: &[u8], ends: impl Fn(&u8) -> bool) -> Option<Vec<u8>> {
+fn each(way: &Way, value: &[u8], ends: impl Fn(&u8) -> bool) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(value.len());
     let mut changed = false;
     for candidate in value.split_inclusive(ends) {
-        match origins.path(candidate) {
+        match way.path(candidate) {
             Some(link) => {
                 out.extend(link);
                 changed = true;

@@ -49,6 +49,7 @@ pub struct Origins {
     strings: Arc<Map>,
     pub(super) inward: Arc<Map>,
     inward_styles: Arc<Map>,
+    inward_paths: [Arc<Map>; 2],
     pub(super) mode: Mode,
     pub(super) public: Address,
     pub(super) internal: Address,
@@ -141,6 +142,8 @@ impl Origins {
             spared: Vec::new(),
         };
         let inward_styles = Grammar { paths: Paths::Links, ..inward.clone() };
+        let inward_paths = [Paths::Links, Paths::Strings]
+            .map(|paths| Arc::new(Map::new(Grammar { paths, names: Vec::new(), ..inward.clone() })));
         Ok(Self {
             outward: Arc::new(Map::new(outward)),
             styles,
@@ -148,6 +151,7 @@ impl Origins {
             strings,
             inward: Arc::new(Map::new(inward)),
             inward_styles: Arc::new(Map::new(inward_styles)),
+            inward_paths,
             mode,
             public,
             internal,
@@ -182,14 +186,16 @@ impl Origins {
         &self.styles
     }
 
-    /// Of the map for style sheets, the paths alone.
-    pub(super) fn style_paths(&self) -> &Arc<Map> {
-        &self.style_paths
+    /// Of the map for style sheets, the paths alone; `inward`: for those that go in.
+    pub(super) fn style_paths(&self, inward: bool) -> &Arc<Map> {
+        let [styles, _] = &self.inward_paths;
+        if inward { styles } else { &self.style_paths }
     }
 
     /// The map for the paths with which strings begin, in an import map.
-    pub(super) fn strings(&self) -> &Arc<Map> {
-        &self.strings
+    pub(super) fn strings(&self, inward: bool) -> &Arc<Map> {
+        let [_, strings] = &self.inward_paths;
+        if inward { strings } else { &self.strings }
     }
 
     /// The map for XML that goes in: paths in `<href>` are mapped as well.
@@ -223,9 +229,11 @@ impl Origins {
         }
     }
 
-    /// The first segment of the path below which the backend keeps the site; none if it keeps it at its root.
-    pub(super) fn first_segment(&self) -> Option<&[u8]> {
-        self.internal.prefix.first().map(Vec::as_slice)
+    /// The first segment of the path below which the backend keeps the site; none if it keeps it at its root. `inward`: of
+    /// the public path.
+    pub(super) fn first_segment(&self, inward: bool) -> Option<&[u8]> {
+        let address = if inward { &self.public } else { &self.internal };
+        address.prefix.first().map(Vec::as_slice)
     }
 
     /// Whether a link leads to the site itself.
@@ -271,7 +279,18 @@ impl Origins {
             return None;
         }
         let stripped = self.without_prefix(link);
-        self.return_address(stripped.as_deref().unwrap_or(link)).or(stripped)
+        let (from, to) = (&self.internal.prefix, &self.public.prefix);
+        return_address(stripped.as_deref().unwrap_or(link), from, to).or(stripped)
+    }
+
+    /// The reverse, for a page that goes in.
+    pub(super) fn path_inward(&self, link: &[u8]) -> Option<Vec<u8>> {
+        if !self.translates() || !self.maps_paths() {
+            return None;
+        }
+        let (from, to) = (&self.public.prefix, &self.internal.prefix);
+        let moved = moved(link, from, to);
+        return_address(moved.as_deref().unwrap_or(link), from, to).or(moved)
     }
 
     fn rewrite_link_origin<'a>(&self, value: &'a [u8]) -> Cow<'a, [u8]> {
@@ -289,78 +308,11 @@ impl Origins {
 
     /// The path without the internal prefix, or with the public one instead.
     pub(super) fn without_prefix(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let start = path.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let (space, path) = path.split_at_checked(start)?;
-        // `%2FPlone` is a file's name; `&#47;Plone` in HTML is a path.
-        path.first().filter(|byte| matches!(byte, b'/' | b'&'))?;
         let is_public = || matches!(prefix_at(&self.public.prefix, path, 0, true), Prefix::Ends(..));
         if self.mode != Mode::Full && is_public() {
             return None;
         }
-        let rest = self.after_prefix(path)?;
-        // Neither an empty link, which means "here", nor `//`, which means another host.
-        let mut rest = rest;
-        let mut slash = link_slash(rest);
-        while let Some(tail) = slash.and_then(|length| rest.get(length..)) {
-            let next = link_slash(tail);
-            if next.is_none() {
-                break;
-            }
-            (rest, slash) = (tail, next);
-        }
-        let slash: &[u8] = if slash.is_some() { b"" } else { b"/" };
-        let mut link = Vec::with_capacity(path.len().saturating_add(64));
-        link.extend_from_slice(space);
-        for segment in &self.public.prefix {
-            link.push(b'/');
-            link.extend_from_slice(segment);
-        }
-        link.extend_from_slice(slash);
-        link.extend_from_slice(rest);
-        if is_host(&link) { None } else { Some(link) }
-    }
-
-    fn after_prefix<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
-        if self.internal.prefix.is_empty() {
-            let Sym::Yes(slash) = symbol(path, 0, true, b'/') else { return None };
-            let is_host = matches!(read(path, slash, true), Read::Char(0x2f | 0x5c, _));
-            return if is_host { None } else { Some(path) };
-        }
-        match prefix_at(&self.internal.prefix, path, 0, true) {
-            Prefix::Ends(_, end) => path.get(end..),
-            _ => None,
-        }
-    }
-
-    /// Maps the paths that the query carries as return addresses. Other parameters may be paths as data
-    /// (`paths:list=/Plone/x`), which the backend needs as they are.
-    fn return_address(&self, link: &[u8]) -> Option<Vec<u8>> {
-        let query = memchr::memchr(b'?', link)?.saturating_add(1);
-        let mut out = link.get(..query)?.to_vec();
-        let mut changed = false;
-        for part in link.get(query..)?.split_inclusive(|byte| matches!(byte, b'&' | b';')) {
-            let equals = part.iter().position(|byte| *byte == b'=');
-            let (key, value) = part.split_at(equals.map_or(0, |at| at.saturating_add(1)));
-            let key_name = key.strip_suffix(b"=").unwrap_or_default();
-            let stripped = RETURN_ADDRESSES.contains(&key_name).then(|| self.after_prefix(value)).flatten();
-            out.extend_from_slice(key);
-            match stripped {
-                Some(rest) => {
-                    let encoded = value.starts_with(b"%");
-                    for segment in &self.public.prefix {
-                        out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
-                        out.extend_from_slice(segment);
-                    }
-                    if !matches!(symbol(rest, 0, true, b'/'), Sym::Yes(_)) {
-                        out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
-                    }
-                    out.extend_from_slice(rest);
-                    changed = true;
-                }
-                None => out.extend_from_slice(value),
-            }
-        }
-        changed.then_some(out)
+        moved(path, &self.internal.prefix, &self.public.prefix)
     }
 
     /// The path of a cookie, mapped outwards in every mode: a browser asks for public paths only. A cookie for the
@@ -371,6 +323,77 @@ impl Origins {
         }
         self.without_prefix(path)
     }
+}
+
+/// The path with another prefix, if it has that one. Both are segments.
+fn moved(path: &[u8], from: &[Vec<u8>], to: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let start = path.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let (space, path) = path.split_at_checked(start)?;
+    // `%2FPlone` is a file's name; `&#47;Plone` in HTML is a path.
+    path.first().filter(|byte| matches!(byte, b'/' | b'&'))?;
+    // Neither an empty link, which means "here", nor `//`, which means another host.
+    let mut rest = after_prefix(path, from)?;
+    let mut slash = link_slash(rest);
+    while let Some(tail) = slash.and_then(|length| rest.get(length..)) {
+        let next = link_slash(tail);
+        if next.is_none() {
+            break;
+        }
+        (rest, slash) = (tail, next);
+    }
+    let slash: &[u8] = if slash.is_some() { b"" } else { b"/" };
+    let mut link = Vec::with_capacity(path.len().saturating_add(64));
+    link.extend_from_slice(space);
+    for segment in to {
+        link.push(b'/');
+        link.extend_from_slice(segment);
+    }
+    link.extend_from_slice(slash);
+    link.extend_from_slice(rest);
+    if is_host(&link) { None } else { Some(link) }
+}
+
+fn after_prefix<'a>(path: &'a [u8], prefix: &[Vec<u8>]) -> Option<&'a [u8]> {
+    if prefix.is_empty() {
+        let Sym::Yes(slash) = symbol(path, 0, true, b'/') else { return None };
+        let is_host = matches!(read(path, slash, true), Read::Char(0x2f | 0x5c, _));
+        return if is_host { None } else { Some(path) };
+    }
+    match prefix_at(prefix, path, 0, true) {
+        Prefix::Ends(_, end) => path.get(end..),
+        _ => None,
+    }
+}
+
+/// Maps the paths that the query carries as return addresses. Other parameters may be paths as data
+/// (`paths:list=/Plone/x`), which the backend needs as they are.
+fn return_address(link: &[u8], from: &[Vec<u8>], to: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let query = memchr::memchr(b'?', link)?.saturating_add(1);
+    let mut out = link.get(..query)?.to_vec();
+    let mut changed = false;
+    for part in link.get(query..)?.split_inclusive(|byte| matches!(byte, b'&' | b';')) {
+        let equals = part.iter().position(|byte| *byte == b'=');
+        let (key, value) = part.split_at(equals.map_or(0, |at| at.saturating_add(1)));
+        let key_name = key.strip_suffix(b"=").unwrap_or_default();
+        let stripped = RETURN_ADDRESSES.contains(&key_name).then(|| after_prefix(value, from)).flatten();
+        out.extend_from_slice(key);
+        match stripped {
+            Some(rest) => {
+                let encoded = value.starts_with(b"%");
+                for segment in to {
+                    out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
+                    out.extend_from_slice(segment);
+                }
+                if !matches!(symbol(rest, 0, true, b'/'), Sym::Yes(_)) {
+                    out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
+                }
+                out.extend_from_slice(rest);
+                changed = true;
+            }
+            None => out.extend_from_slice(value),
+        }
+    }
+    changed.then_some(out)
 }
 
 /// Query parameters of CMSs that say where to go afterwards (Plone: facts of its login, challenge and editing).

@@ -4,6 +4,7 @@ use super::coding::{Coding, Decoder, Encoder, STEP};
 use super::headers::Plan;
 use super::html::Links;
 use super::lazy::LazyLinks;
+use super::links::Way;
 use super::origins::{Mode, Origins};
 use super::stream::Stream;
 use super::wide::{Order, Wide};
@@ -25,7 +26,8 @@ struct Coded {
     encoder: Option<Encoder>,
 }
 
-struct Text {
+/// The way of text, once it is decoded, out or in.
+pub(super) struct Text {
     wide: Wide,
     links: Tags,
     stream: Stream,
@@ -50,9 +52,11 @@ impl Rewriter {
     /// What the plan says; nothing for [`Plan::Pass`].
     pub(super) fn new(origins: &Arc<Origins>, plan: Plan) -> Option<Self> {
         let links = |xml| match origins.mode() {
-            Mode::Safety => LazyLinks::new(origins.clone(), xml)
+            Mode::Safety => LazyLinks::new(Way::outward(origins.clone()), xml)
                 .map_or(Tags::Nobody, |links| Tags::IfNeeded(Box::new(links))),
-            Mode::Forwarded | Mode::Full => Tags::All(Box::new(Links::new(origins.clone(), xml))),
+            Mode::Forwarded | Mode::Full => {
+                Tags::All(Box::new(Links::new(Way::outward(origins.clone()), xml)))
+            }
         };
         let (coding, map, links) = match plan {
             Plan::Pass => return None,
@@ -118,7 +122,19 @@ impl Rewriter {
 }
 
 impl Text {
-    fn push(&mut self, chunk: Bytes, end: bool, out: &mut impl FnMut(Bytes)) {
+    /// For the body of a request: with its links, if it is a page.
+    pub(super) fn inward(origins: &Arc<Origins>, order: Option<Order>, plan: Plan) -> Self {
+        let links = |xml| Tags::All(Box::new(Links::new(Way::inward(origins.clone()), xml)));
+        let (map, links) = match plan {
+            Plan::Html(_) => (origins.inward(), links(false)),
+            Plan::Xhtml(_) => (origins.inward(), links(true)),
+            Plan::Styled(_) => (origins.inward_styles(), Tags::Nobody),
+            Plan::Pass | Plan::Text(_) => (origins.inward(), Tags::Nobody),
+        };
+        Self { wide: Wide::new(order), links, stream: Stream::new(map.clone()) }
+    }
+
+    pub(super) fn push(&mut self, chunk: Bytes, end: bool, out: &mut impl FnMut(Bytes)) {
         let Self { wide, links, stream } = self;
         let text = links.push(wide.narrow(chunk, end));
         let mut widened = |piece| {

@@ -2,6 +2,7 @@
 
 use super::super::html::Links;
 use super::super::lazy::LazyLinks;
+use super::super::links::Way;
 use super::super::{Mode, Origins, Settings};
 use super::{LOCAL, ROOT, UNDER, oracle, origins};
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 /// What becomes of a page that comes in pieces of this size.
 fn page(origins: &Arc<Origins>, page: &[u8], size: usize, xml: bool) -> Vec<u8> {
-    let mut links = Links::new(origins.clone(), xml);
+    let mut links = Links::new(Way::outward(origins.clone()), xml);
     let mut out: Vec<u8> =
         page.chunks(size).flat_map(|piece| links.push(Bytes::copy_from_slice(piece)).to_vec()).collect();
     out.extend_from_slice(&links.finish());
@@ -351,7 +352,7 @@ fn where_only_people_write_paths_a_hash_stays() {
 
 /// The same page through the one that reads tags only if it must.
 fn lazily(origins: &Arc<Origins>, page: &[u8], size: usize) -> Vec<u8> {
-    let mut links = LazyLinks::new(origins.clone(), false).unwrap();
+    let mut links = LazyLinks::new(Way::outward(origins.clone()), false).unwrap();
     let mut out: Vec<u8> =
         page.chunks(size).flat_map(|piece| links.push(Bytes::copy_from_slice(piece)).to_vec()).collect();
     out.extend_from_slice(&links.finish());

@@ -209,8 +209,8 @@ static MAPS: LazyLock<Vec<Arc<Map>>> = LazyLock::new(|| {
             let (forwarded, full) = (origins(*site, Mode::Forwarded), origins(*site, Mode::Full));
             [
                 forwarded.styles().clone(),
-                full.style_paths().clone(),
-                full.strings().clone(),
+                full.style_paths(false).clone(),
+                full.strings(false).clone(),
                 full.inward_styles().clone(),
             ]
         }))
