@@ -256,3 +256,26 @@ async fn two_sites_on_one_backend_share_neither_links_nor_sessions() {
         assert_eq!(moved.status, 502, "{hosting}: from one site to the other");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_from_one_site_to_another_leads_to_its_public_address() {
+    for hosting in MODES {
+        let three = three(hosting);
+        let link = |standin: &StandIn| format!("{}/docs", standin.url());
+        let page = format!("{} {} {}", link(&three.main), link(&three.intra), link(&three.other));
+        for standin in [&three.main, &three.intra] {
+            standin.answer("/page", Canned::html(200, page.clone()).header("location", &link(&three.other)));
+        }
+        let want =
+            format!("http://{HOST}/docs http://{HOST}/intra/docs http://other.example.test/intra/docs");
+        for path in ["/page", "/intra/page"] {
+            let got = Browser::new(three.gate.address, HOST).get(path).await;
+            assert_eq!(got.text(), want, "{hosting} {path}");
+            assert_eq!(
+                got.location().as_deref(),
+                Some("http://other.example.test/intra/docs"),
+                "{hosting} {path}"
+            );
+        }
+    }
+}

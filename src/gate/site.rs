@@ -76,18 +76,13 @@ impl Site {
             Some(header) => Some((header.name.0.clone(), config.secret(&header.value)?)),
             None => None,
         };
-        let mode = match site.virtual_hosting {
-            VirtualHosting::Rewrite => Mode::Full,
-            VirtualHosting::Zope => Mode::Safety,
-            VirtualHosting::Forwarded => Mode::Forwarded,
-        };
         let mut rewriting = site.rewrite.clone();
         // Where another site of the gate is at our internal path, that path in a link may well mean it.
         rewriting.links &= !neighbours(config, site).any(|other| overlap(other.path(), backend.path()));
-        let origins =
-            Origins::new(&url(&backend.to_string())?, &url(&public.to_string())?, &site.internal_names, mode)
-                .map_err(|error| error.to_string())?
-                .with(&rewriting);
+        let others = config.sites.iter().map(toml::Spanned::as_ref);
+        let others = others.filter(|other| other.name.as_ref() != site.name.as_ref());
+        let others = others.map(origins).collect::<Result<Vec<_>, _>>()?;
+        let origins = origins(site)?.beside(&others).with(&rewriting);
         let settings = cms::BackendSettings {
             address: url(&format!("{}{}", backend.origin(), destination.path_prefix))?,
             host: Some(destination.host.clone()),
@@ -159,6 +154,18 @@ impl Site {
             && trusted.networks.iter().any(|network| network.contains(&client))
             && trusted.paths.iter().any(|trusted| trusted == path)
     }
+}
+
+/// Inside and outside of a site, seen by itself.
+fn origins(site: &config::Site) -> Result<Origins, String> {
+    let mode = match site.virtual_hosting {
+        VirtualHosting::Rewrite => Mode::Full,
+        VirtualHosting::Zope => Mode::Safety,
+        VirtualHosting::Forwarded => Mode::Forwarded,
+    };
+    let (backend, public) = (site.backend_url.as_ref(), site.public_url.as_ref());
+    Origins::new(&url(&backend.to_string())?, &url(&public.to_string())?, &site.internal_names, mode)
+        .map_err(|error| error.to_string())
 }
 
 fn url(text: &str) -> Result<url::Url, String> {

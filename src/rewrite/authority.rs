@@ -18,6 +18,8 @@ pub(super) struct Name {
     pub(super) as_word: bool,
     /// Whether `host:port` without `//` is ours.
     pub(super) as_authority: bool,
+    /// Whose host it is: 0 for the site's own, else one more than the place among [`super::grammar::Grammar::others`].
+    pub(super) site: usize,
     /// Set when host and port are those of the target too, and only the scheme tells them apart (`true`: https).
     pub(super) only_scheme: Option<bool>,
     /// Set when all else is the target's too, and only the path prefix tells them apart.

@@ -28,10 +28,12 @@ pub(super) struct Target {
 /// Names to find, the path prefix that is dropped behind them, and the target.
 #[derive(Clone, Debug)]
 pub(super) struct Grammar {
-    /// Longest first.
+    /// Longest first; among equals the site's own.
     pub(super) names: Vec<Name>,
     pub(super) prefix: Vec<Vec<u8>>,
     pub(super) target: Target,
+    /// Prefixes and targets of other sites, whose names are found too. Several may live on one host, each below its own prefix.
+    pub(super) others: Vec<(Vec<Vec<u8>>, Target)>,
     /// Where paths are mapped too.
     pub(super) paths: Paths,
     /// Paths that begin so are mapped already.
@@ -63,6 +65,8 @@ pub(super) struct Found {
     pub(super) start: usize,
     pub(super) end: usize,
     kind: Kind,
+    /// Whose address it is, as in [`Name::site`].
+    site: usize,
     dot: Option<Span>,
     port_colon: Option<Span>,
     /// The slash the prefix begins with; set only if the prefix was found.
@@ -127,7 +131,8 @@ impl Grammar {
         let length = |segments: &[Vec<u8>]| {
             segments.iter().map(|segment| segment.len().saturating_add(LONGEST)).sum::<usize>()
         };
-        let prefix = length(&self.prefix).max(length(&self.spared));
+        let others = self.others.iter().map(|(prefix, _)| length(prefix)).max().unwrap_or(0);
+        let prefix = length(&self.prefix).max(length(&self.spared)).max(others);
         // Scheme, colon, slashes; host; its dot, colon and port; the prefix; two characters behind.
         BEFORE_HOST
             .saturating_add(host.max().unwrap_or(0))
@@ -152,7 +157,11 @@ impl Grammar {
     /// Authorities with the prefix, plainly spelled, whose URLs become [`Self::plain_target`] whichever scheme they have.
     pub(super) fn plain_tails(&self) -> Vec<Vec<u8>> {
         let mut tails = Vec::new();
-        for name in self.names.iter().filter(|name| name.only_scheme.is_none()) {
+        // Below the prefix there may be another site's.
+        if self.others.iter().any(|(other, _)| other.starts_with(&self.prefix)) {
+            return tails;
+        }
+        for name in self.names.iter().filter(|name| name.site == 0 && name.only_scheme.is_none()) {
             let ports = name.ports.iter().map(|port| format!(":{port}"));
             for port in ports.chain(name.without_port.then(String::new)) {
                 let mut tail = [name.host.as_slice(), port.as_bytes()].concat();
@@ -255,6 +264,7 @@ impl Grammar {
         scheme: Option<bool>,
         end: bool,
     ) -> Step {
+        let mut best: Option<(Option<usize>, Found)> = None;
         for name in &self.names {
             let step = name.at(text, at, end).and_then(|host| {
                 if name.only_scheme.is_some_and(|only| scheme != Some(only)) {
@@ -273,12 +283,20 @@ impl Grammar {
                         start,
                         end: port.end,
                         kind,
+                        site: name.site,
                         dot: host.dot,
                         port_colon: port.colon,
                         prefix_slash: None,
                     };
                     match self.with_prefix(text, found, end) {
                         Step::Found(found) if name.only_prefix && !found.has_prefix() => {}
+                        Step::Found(found) if self.others.is_empty() => return Step::Found(found),
+                        Step::Found(found) => {
+                            let claim = self.claim(&found);
+                            if best.is_none_or(|(other, _)| claim > other) {
+                                best = Some((claim, found));
+                            }
+                        }
                         step => return step,
                     }
                 }
@@ -286,15 +304,28 @@ impl Grammar {
                 Err(Miss::More) => return Step::More,
             }
         }
-        Step::No
+        best.map_or(Step::No, |(_, found)| Step::Found(found))
+    }
+
+    /// How surely a match is its site's own: the length of the prefix it carries; an address without it is anybody's.
+    pub(super) fn claim(&self, found: &Found) -> Option<usize> {
+        let (prefix, _) = self.site(found.site);
+        (found.has_prefix() || prefix.is_empty()).then(|| prefix.iter().map(Vec::len).sum())
+    }
+
+    /// Prefix and target of a site.
+    pub(super) fn site(&self, site: usize) -> (&[Vec<u8>], &Target) {
+        let other = site.checked_sub(1).and_then(|index| self.others.get(index));
+        other.map_or((&self.prefix, &self.target), |(prefix, target)| (prefix, target))
     }
 
     /// Takes the prefix into a match if it stands behind it.
     fn with_prefix(&self, text: &[u8], found: Found, end: bool) -> Step {
-        if self.prefix.is_empty() {
+        let (prefix, _) = self.site(found.site);
+        if prefix.is_empty() {
             return Step::Found(found);
         }
-        match prefix_at(&self.prefix, text, found.end, end) {
+        match prefix_at(prefix, text, found.end, end) {
             Prefix::Ends(slash, end) => Step::Found(Found { end, prefix_slash: Some(slash), ..found }),
             Prefix::More => Step::More,
             Prefix::No => Step::Found(found),
@@ -325,6 +356,7 @@ impl Grammar {
                 start,
                 end,
                 kind: Kind::Path,
+                site: 0,
                 dot: None,
                 port_colon: None,
                 prefix_slash: Some(slash),
@@ -349,7 +381,7 @@ impl Grammar {
     /// Writes what replaces `found`.
     pub(super) fn write(&self, text: &[u8], found: &Found, out: &mut Vec<u8>) {
         let span = |(start, end): Span| text.get(start..end).unwrap_or_default();
-        let target = &self.target;
+        let (prefix, target) = self.site(found.site);
         // The spellings that colons and slashes missing in the match are written in.
         let (mut colon, mut slash): (&[u8], &[u8]) = (b":", b"/");
         match found.kind {
@@ -396,13 +428,13 @@ impl Grammar {
                 out.extend_from_slice(port.to_string().as_bytes());
             }
         }
-        if found.prefix_slash.is_some() || (self.prefix.is_empty() && !is_word) {
+        if found.prefix_slash.is_some() || (prefix.is_empty() && !is_word) {
             for segment in &target.prefix {
                 spelling::respell(slash, b'/', out);
                 out.extend_from_slice(segment);
             }
             // The slash alone was found, and begins what follows.
-            if found.kind == Kind::Path && self.prefix.is_empty() {
+            if found.kind == Kind::Path && prefix.is_empty() {
                 out.extend_from_slice(slash);
             }
         }

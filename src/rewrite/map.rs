@@ -309,10 +309,9 @@ impl Map {
         (finds, remaining)
     }
 
-    /// How surely a match is this site's own: the length of the prefix it carries; an address without it is anybody's.
+    /// How surely a match is its site's own ([`Grammar::claim`]).
     pub(super) fn claim(&self, found: &Found) -> Option<usize> {
-        (found.has_prefix() || self.grammar.prefix.is_empty())
-            .then(|| self.grammar.prefix.iter().map(Vec::len).sum())
+        self.grammar.claim(found)
     }
 
     /// What asking the grammar at every position finds: the truth that the search is tested against.

@@ -107,6 +107,7 @@ impl Origins {
                 as_authority: true,
                 only_scheme: None,
                 only_prefix: true,
+                site: 0,
                 secret: false,
             });
         }
@@ -115,6 +116,7 @@ impl Origins {
             prefix: internal.prefix.clone(),
             target: public.target(),
             paths: Paths::Nowhere,
+            others: Vec::new(),
             spared: if mode == Mode::Full { Vec::new() } else { public.prefix.clone() },
         };
         let with_paths = moves_paths && (mode != Mode::Safety || !internal.prefix.is_empty());
@@ -134,11 +136,13 @@ impl Origins {
                 // Where both sides have one host and port, the scheme alone tells them apart.
                 only_scheme: (mode == Mode::Full && public.host == internal.host).then_some(public.secure),
                 only_prefix: false,
+                site: 0,
                 secret: false,
             }],
             prefix: public.prefix.clone(),
             target: internal.target(),
             paths: Paths::Nowhere,
+            others: Vec::new(),
             spared: Vec::new(),
         };
         let inward_styles = Grammar { paths: Paths::Links, ..inward.clone() };
@@ -168,6 +172,37 @@ impl Origins {
         }
         self.settings.types.iter_mut().for_each(|name| name.make_ascii_lowercase());
         self.settings.attributes.iter_mut().for_each(|name| name.make_ascii_lowercase());
+        self
+    }
+
+    /// The same, where `others` are sites of the same gate: their internal addresses, in links from one site to another, become theirs
+    /// outside. On a host that several share the longest path decides.
+    #[must_use]
+    pub fn beside(mut self, others: &[Self]) -> Self {
+        if others.is_empty() {
+            return self;
+        }
+        let (public, own) = (self.public.clone(), &self.outward.grammar().names);
+        let is_public = |name: &Name| {
+            name.host == public.host && (name.without_port || name.ports.contains(&public.port))
+        };
+        let mut names = own.clone();
+        for (site, other) in (1..).zip(others) {
+            let theirs = other.outward.grammar().names.iter();
+            let theirs = theirs.filter(|name| name.site == 0 && !name.only_prefix && !is_public(name));
+            names.extend(theirs.map(|name| Name { site, ..name.clone() }));
+        }
+        // Stable: among equals the site's own come first.
+        names.sort_by_key(|name| std::cmp::Reverse(name.host.len()));
+        let others: Vec<_> = others
+            .iter()
+            .map(|other| (other.outward.grammar().prefix.clone(), other.outward.grammar().target.clone()))
+            .collect();
+        let with = |map: &Arc<Map>| {
+            let (names, others) = (names.clone(), others.clone());
+            Arc::new(Map::new(Grammar { names, others, ..map.grammar().clone() }))
+        };
+        (self.outward, self.styles) = (with(&self.outward), with(&self.styles));
         self
     }
 
@@ -485,6 +520,7 @@ fn name(host: &[u8], port: u16, listed: bool, internal: &Address, public: &Addre
         as_authority: true,
         only_scheme: None,
         only_prefix: false,
+        site: 0,
         secret: secret && (host.contains(&b'.') || host.contains(&b':')),
     };
     if host == public.host {
@@ -549,6 +585,7 @@ fn merge(names: Vec<Name>) -> Vec<Name> {
             other.host == name.host
                 && other.only_scheme == name.only_scheme
                 && other.only_prefix == name.only_prefix
+                && other.site == name.site
         };
         match merged.iter_mut().find(same) {
             Some(other) => {

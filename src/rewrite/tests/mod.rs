@@ -417,6 +417,52 @@ fn paths_in_style_sheets_and_dav_answers_are_links() {
     }
 }
 
+#[test]
+fn what_belongs_to_another_site_of_the_gate_becomes_its_address() {
+    let site = |backend, public| origins((backend, public, &[]), Mode::Safety);
+    let intranet = ("http://cms.lan:8080/Intranet", "https://www.example.org/intra");
+    let archive = ("http://cms.lan:8080/Plone/archive", "https://archive.example.org");
+    let wiki = ("http://wiki.lan", "https://wiki.example.org");
+    let others = || [intranet, archive, wiki].map(|(backend, public)| site(backend, public));
+    let rows = [
+        ("own", "http://cms.lan:8080/Plone/a", "https://www.example.org/a"),
+        ("another on the host", "http://cms.lan:8080/Intranet/a", "https://www.example.org/intra/a"),
+        (
+            "another, encoded",
+            "http%3A%2F%2Fcms.lan%3A8080%2FIntranet%2Fa",
+            "https%3A%2F%2Fwww.example.org%2Fintra%2Fa",
+        ),
+        ("another, in json", r"http:\/\/cms.lan:8080\/Intranet", r"https:\/\/www.example.org\/intra"),
+        ("another below", "http://cms.lan:8080/Plone/archive/a", "https://archive.example.org/a"),
+        ("alike", "http://cms.lan:8080/Plone/archives", "https://www.example.org/archives"),
+        ("nobody's", "http://cms.lan:8080/x", "https://www.example.org/x"),
+        (
+            "another host",
+            "see http://wiki.lan/a and wiki.lan.",
+            "see https://wiki.example.org/a and wiki.example.org.",
+        ),
+        (
+            "public",
+            "https://www.example.org/intra/a https://wiki.example.org",
+            "https://www.example.org/intra/a https://wiki.example.org",
+        ),
+    ];
+    let own = site("http://cms.lan:8080/Plone", "https://www.example.org").beside(&others());
+    for (row, input, want) in rows {
+        let got = own.rewrite(input.as_bytes());
+        assert_eq!(text(&got), want, "{row}");
+        assert_eq!(text(&own.outward().rewrite_slowly(input.as_bytes())), want, "{row}: the grammar alone");
+        assert_eq!(text(&own.rewrite(&got)), want, "{row}: twice is not once");
+    }
+    // The same from below: all three see the same.
+    let [intranet, archive, wiki] = others();
+    let root = site("http://cms.lan:8080/Plone", "https://www.example.org");
+    let below = archive.beside(&[root, intranet, wiki]);
+    for (row, input, want) in rows.iter().filter(|(row, ..)| *row != "nobody's") {
+        assert_eq!(text(&below.rewrite(input.as_bytes())), *want, "{row}, from below");
+    }
+}
+
 /// A backend that was told its public address by fields: it writes the public host, but may not know that its path is another.
 #[test]
 fn a_backend_that_heeds_its_public_host_only_has_its_path_mapped() {
