@@ -96,7 +96,12 @@ async fn hosting(ward: &Ward<'_>, recognised: bool, report: &mut Report) {
             report.fail(CHECK, format!("told its public address, the CMS is not found: {evidence}"), other);
         }
         Examined::Answer { page, .. } => {
-            let found = leaks::in_text(&ward.site.origins, page.as_bytes());
+            let inside = ward.inside().map(|inside| (inside, format!("{}{inside}", ward.site.origin)));
+            let mut found = leaks::in_text(&ward.site.origins, page.as_bytes());
+            // It heeds its host and not its path: the gate does the rest.
+            let keeps_path =
+                |name: &str| inside.as_ref().is_some_and(|(_, whole)| name.starts_with(whole.as_str()));
+            found.retain(|leak| how != VirtualHosting::Forwarded || !keeps_path(&leak.name));
             if !found.is_empty() {
                 let what = "told its public address, the CMS still writes internal ones".to_owned();
                 report.add(
@@ -106,13 +111,22 @@ async fn hosting(ward: &Ward<'_>, recognised: bool, report: &mut Report) {
                     other,
                     found.into_iter().map(|leak| leak.name).collect(),
                 );
-            } else if let Some(inside) =
-                ward.inside().filter(|inside| page.contains(&format!("{}{inside}/", ward.site.origin)))
+            } else if let Some((inside, _)) =
+                inside.as_ref().filter(|(_, whole)| page.contains(&format!("{whole}/")))
             {
                 let found = format!(
                     "told its public address, the CMS still writes links with {inside}, its path inside"
                 );
-                report.fail(CHECK, found, other);
+                if how == VirtualHosting::Forwarded {
+                    let found = format!("{found}; the gate maps them");
+                    report.warn(
+                        CHECK,
+                        found,
+                        "have it follow X-Forwarded-Prefix, if it can, or mail pass the gate's relay",
+                    );
+                } else {
+                    report.fail(CHECK, found, other);
+                }
             } else if page.contains(&ward.site.origin) {
                 report.ok(CHECK, format!("the CMS itself writes links to {}", ward.site.origin));
             } else {
