@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,13 +11,16 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::connect::Route;
 use super::message;
-use super::next::{Delivery, Next};
+use super::next::{Delivery, Next, Stop};
 use super::reply::Reply;
-use super::session::{Session, turn_away};
-use super::settings;
+use super::session::{self, turn_away};
+use super::settings::{self, Destination};
+use super::tls::Shown;
 use super::trace::Trace;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::random::{self, Random};
 use crate::rewrite::Sites;
 use crate::state::Shared;
@@ -26,6 +30,8 @@ pub(super) struct Relay {
     pub(super) settings: settings::Relay,
     pub(super) trace: Trace,
     pub(super) next: Next,
+    /// What a CMS that asks for TLS is shown.
+    pub(super) shown: Option<Shown>,
     sites: Arc<Sites>,
     clock: Arc<dyn Clock>,
     prefix: String,
@@ -43,21 +49,23 @@ pub struct Bound {
 /// Binds the relay's address, if one is configured.
 ///
 /// # Errors
-/// One sentence that names the address, when it cannot be listened on.
+/// One sentence that names the address, when it cannot be listened on; or the file or secret that cannot be used.
 pub fn bind(shared: &Shared) -> Result<Option<Bound>, String> {
     let mail = &shared.config.mail;
     let Some(address) = mail.relay.listen else { return Ok(None) };
+    let public: Vec<String> =
+        shared.config.sites.iter().map(|site| site.as_ref().public_url.as_ref().to_string()).collect();
+    let trace = Trace::of(&public);
+    let (stop, shown) = (stop(&shared.config, trace.name())?, shown(&shared.config)?);
     let listener = listen(address).map_err(|error| {
         format!("{address} cannot be listened on: {error}; stop what does, or choose another address in [mail.relay] listen")
     })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let public: Vec<String> =
-        shared.config.sites.iter().map(|site| site.as_ref().public_url.as_ref().to_string()).collect();
-    let trace = Trace::of(&public);
     let timeout = mail.relay.reply_timeout.as_duration();
     let relay = Relay {
         settings: mail.relay.clone(),
-        next: Next::new(&mail.send, &shared.config.folder, trace.name(), timeout),
+        next: Next::new(stop, timeout),
+        shown,
         trace,
         sites: Arc::new(Sites::new(shared.sites.iter().map(|site| site.origins.as_ref()))),
         clock: Arc::clone(&shared.clock),
@@ -65,6 +73,42 @@ pub fn bind(shared: &Shared) -> Result<Option<Bound>, String> {
         messages: AtomicU64::new(0),
     };
     Ok(Some(Bound { listener, address, drain: shared.config.server.drain.as_duration(), relay }))
+}
+
+/// Tries the files and secrets that `[mail]` names, and keeps nothing. One sentence for each that cannot be used.
+pub fn check(config: &Config) -> Vec<String> {
+    [stop(config, "check").err(), shown(config).err()].into_iter().flatten().collect()
+}
+
+fn stop(config: &Config, name: &str) -> Result<Stop, String> {
+    match &config.mail.send {
+        Destination::Folder(folder) => Ok(Stop::Folder(in_folder(config, folder))),
+        Destination::Smtp(server) => {
+            let mail = &config.mail;
+            let login = match (&mail.username, &mail.password) {
+                (Some(user), Some(password)) => Some((user.clone(), config.secret(password)?)),
+                _ => None,
+            };
+            let ca = mail.ca.as_ref().map(|ca| in_folder(config, ca));
+            Route::new(server.clone(), name, ca.as_deref(), login).map(Stop::Server)
+        }
+    }
+}
+
+fn shown(config: &Config) -> Result<Option<Shown>, String> {
+    let identity = config.mail.relay.tls.as_ref();
+    identity
+        .map(|files| {
+            Shown::open(settings::Identity {
+                certificate: in_folder(config, &files.certificate),
+                key: in_folder(config, &files.key),
+            })
+        })
+        .transpose()
+}
+
+fn in_folder(config: &Config, path: &std::path::Path) -> PathBuf {
+    config.folder.join(path)
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
@@ -120,7 +164,7 @@ impl Bound {
                     return turn_away(stream, peer, &Reply::new(421, "4.3.2 Too many connections")).await;
                 };
                 let _ = stream.set_nodelay(true);
-                Session::new(stream, relay, stopped).run().await;
+                session::converse(stream, relay, stopped).await;
             });
         }
         drop(listener);
