@@ -22,6 +22,7 @@ fn the_sample_names_every_key_with_its_default() {
     // Uncommented, each default must be what the code does without it. What has no default is an example, and is left out.
     let examples = [
         "# workers =",
+        "# listen = \"127.0.0.1:9180\"",
         "# listen = \"127.0.0.1:2525\"",
         "# username =",
         "# password =",
@@ -89,7 +90,11 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "[server]\nproxy_protocol = true\n",
             "`proxy_protocol`: the PROXY protocol is not supported yet; remove it",
         ),
-        ("later table", "[admin]\nlisten = \"127.0.0.1:9180\"\n", "proxy.toml:1:2: error: `admin`: "),
+        (
+            "admin for everyone",
+            "[admin]\nlisten = \"0.0.0.0:9180\"\nSITE",
+            "proxy.toml:1:1: error: `0.0.0.0:9180` lets others than this machine see who is signed in; write \"127.0.0.1:9180\"",
+        ),
         ("later site key", "SITEhold_posts = \"1 MiB\"\n", "`hold_posts`: "),
         (
             "duration",

@@ -19,7 +19,7 @@ pub use self::site::{SignIn, Site, VirtualHosting};
 use self::url::Scheme;
 use self::values::SecretSource;
 use crate::secret::Secret;
-use crate::{limits, listen, mail, observe, pages, session, store};
+use crate::{admin, limits, listen, mail, observe, pages, session, store};
 
 /// Everything `proxy.toml` says.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Config {
     /// Where the gate listens.
     #[serde(default)]
     pub server: listen::Settings,
+    /// Where operators ask.
+    #[serde(default)]
+    pub admin: admin::Settings,
     /// Where sessions are kept.
     #[serde(default)]
     pub store: store::Settings,
@@ -164,6 +167,9 @@ impl Config {
                 );
             }
             self.reset_findings(site, &mut error);
+        }
+        if let Some(sentence) = self.admin.finding() {
+            error(text.find("[admin]").unwrap_or(0), sentence);
         }
         self.mail_findings(text, &mut error);
         if let Some(address) = self.mail.relay.listen {

@@ -21,6 +21,7 @@ use super::tls::Shown;
 use super::trace::Trace;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::observe::metrics::Metrics;
 use crate::random::{self, Random};
 use crate::rewrite::Sites;
 use crate::state::Shared;
@@ -34,6 +35,7 @@ pub(super) struct Relay {
     pub(super) shown: Option<Shown>,
     sites: Arc<Sites>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     prefix: String,
     messages: AtomicU64,
 }
@@ -69,6 +71,7 @@ pub fn bind(shared: &Shared) -> Result<Option<Bound>, String> {
         trace,
         sites: Arc::new(Sites::new(shared.sites.iter().map(|site| site.origins.as_ref()))),
         clock: Arc::clone(&shared.clock),
+        metrics: Arc::clone(&shared.metrics),
         prefix: prefix(shared.random.as_ref()),
         messages: AtomicU64::new(0),
     };
@@ -180,6 +183,16 @@ impl Bound {
 }
 
 impl Relay {
+    /// Counts a message by the last word on it.
+    pub(super) fn count(&self, reply: &Reply) {
+        let outcome = match reply.code {
+            200..300 => "accepted",
+            400..500 => "later",
+            _ => "refused",
+        };
+        self.metrics.mails.count(outcome, "");
+    }
+
     /// Rewrites a message and hands it to the next server. The reply is that server's, or says why it was not asked.
     pub(super) async fn pass_on(
         &self,
@@ -206,6 +219,7 @@ impl Relay {
             Ok(looked_into) => looked_into,
             Err(reply) => {
                 delivery.abandon().await;
+                self.count(&reply);
                 tracing::warn!(id, size, recipients, verdict = reply.code, "mail refused");
                 return reply;
             }
@@ -223,6 +237,15 @@ impl Relay {
         let received = self.trace.received(protocol, &id, now);
         let file = format!("{}-{id}", now.as_millis());
         let reply = delivery.message([received.into_bytes(), message].concat(), &file).await;
+        self.count(&reply);
+        for (tally, name, count) in [
+            (&self.metrics.mail_addresses, "replaced", done.replaced),
+            (&self.metrics.mail_addresses, "left", done.remaining),
+            (&self.metrics.mail_parts, "signed", done.signed),
+            (&self.metrics.mail_parts, "unreadable", done.unreadable),
+        ] {
+            tally.add(name, "", count);
+        }
         tracing::info!(
             id,
             size,

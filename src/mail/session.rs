@@ -259,6 +259,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 reply
             }
             Err(reply) => {
+                self.relay.count(&reply);
                 tracing::warn!(code = reply.code, "the mail server refused a sender");
                 reply
             }
