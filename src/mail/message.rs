@@ -85,6 +85,27 @@ pub(super) fn fields(raw: &[u8], mut look: impl FnMut(Field<'_>)) {
     }
 }
 
+/// Whether a message has a DKIM signature.
+pub(super) fn is_signed(raw: &[u8]) -> bool {
+    let mut is_signed = false;
+    fields(raw, |field| is_signed |= field.name.eq_ignore_ascii_case("dkim-signature"));
+    is_signed
+}
+
+/// The fields of the message's own header, and its body.
+pub(super) fn split(raw: &[u8]) -> Option<(Vec<Field<'_>>, &[u8])> {
+    let message = parser().parse_headers(raw)?;
+    let rest = raw.get(message.headers().last()?.offset_end as usize..)?;
+    // The parser lends names for as long as it lives; the same bytes stand in the message.
+    let fields = message.headers().iter().filter_map(|field| {
+        let name = raw.get(field.offset_field as usize..field.offset_start as usize)?;
+        let name = std::str::from_utf8(name).ok()?.trim_end().strip_suffix(':')?;
+        let value = raw.get(field.offset_start as usize..field.offset_end as usize)?;
+        Some(Field { name: name.trim(), value })
+    });
+    Some((fields.collect(), rest.strip_prefix(b"\r\n").unwrap_or(rest)))
+}
+
 struct Edit {
     start: usize,
     end: usize,

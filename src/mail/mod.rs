@@ -11,12 +11,14 @@
 //!
 //! Both ways may be through TLS (`tls`): the CMS's by STARTTLS, the server's as `mail.send` says (`connect`).
 //!
-//! What it does not do: sign messages anew whose DKIM signature a change
-//! broke (the signature is removed; let the server behind sign); look into parts that are signed or encrypted, which is said
+//! A DKIM signature that a change breaks is removed; with a key, messages are signed anew (`dkim`).
+//!
+//! What it does not do: look into parts that are signed or encrypted, which is said
 //! in the log; rename mailboxes (`From: admin@plone.internal` is the operator's to change); or answer for names in `Received` fields
 //! that servers before it wrote.
 
 mod connect;
+mod dkim;
 mod header;
 mod message;
 mod next;
@@ -34,4 +36,4 @@ mod tests;
 
 pub use message::{Outcome, TooDeep, rewrite};
 pub use relay::{Bound, bind, check};
-pub use settings::{Destination, Identity, Relay, Server, Settings, Tls};
+pub use settings::{Destination, Dkim, Identity, Relay, Server, Settings, Tls};
