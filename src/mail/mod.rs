@@ -17,6 +17,7 @@
 //! in the log; rename mailboxes (`From: admin@plone.internal` is the operator's to change); or answer for names in `Received` fields
 //! that servers before it wrote.
 
+mod address;
 mod connect;
 mod dkim;
 mod header;
