@@ -21,6 +21,7 @@ mod address;
 mod connect;
 mod dkim;
 mod header;
+mod links;
 mod message;
 mod next;
 mod part;
@@ -33,8 +34,11 @@ mod tls;
 mod trace;
 
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod tests;
 
+pub use links::Links;
 pub use message::{Outcome, TooDeep, rewrite};
 pub use relay::{Bound, bind, check};
 pub use settings::{Destination, Dkim, Identity, Relay, Server, Settings, Tls};

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::connect::Route;
 use super::dkim::Signer;
+use super::links::Links;
 use super::message;
 use super::next::{Delivery, Next, Stop};
 use super::reply::Reply;
@@ -36,6 +37,7 @@ pub(super) struct Relay {
     pub(super) shown: Option<Shown>,
     signer: Option<Arc<Signer>>,
     sites: Arc<Sites>,
+    links: Arc<Links>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     prefix: String,
@@ -74,6 +76,7 @@ pub fn bind(shared: &Shared) -> Result<Option<Bound>, String> {
         signer,
         trace,
         sites: Arc::new(Sites::new(shared.sites.iter().map(|site| site.origins.as_ref()))),
+        links: Arc::new(Links::new(shared.config.sites.iter().map(AsRef::as_ref))),
         clock: Arc::clone(&shared.clock),
         metrics: Arc::clone(&shared.metrics),
         prefix: prefix(shared.random.as_ref()),
@@ -214,11 +217,12 @@ impl Relay {
         let now = self.clock.now();
         let id = format!("{}-{:x}", self.prefix, self.messages.fetch_add(1, Ordering::Relaxed));
         let size = message.len();
+        let links = Arc::clone(&self.links);
         let (sites, trace, signer) = (Arc::clone(&self.sites), self.trace.clone(), self.signer.clone());
         // A large message takes its time; other conversations go on meanwhile.
         let looked_into = tokio::task::spawn_blocking(move || {
             trace.check(&message).map_err(|_| Reply::new(554, "5.4.6 The message goes round in circles"))?;
-            let mut done = message::rewrite(&sites, &message)
+            let mut done = message::rewrite(&sites, &links, &message)
                 .map_err(|error| Reply::new(554, &format!("5.6.0 The message has {error}")))?;
             let message = done.message.take().unwrap_or(message);
             // A signature that still holds is better than ours: it is the author's.
