@@ -54,6 +54,7 @@ pub mod listen;
 pub mod mail;
 pub mod observe;
 pub mod pages;
+pub mod password;
 pub mod random;
 pub mod recovery;
 pub mod rewrite;

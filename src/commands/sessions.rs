@@ -118,7 +118,7 @@ fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
             path.display()
         ));
     }
-    store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())
+    Ok(store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?)
 }
 
 /// Ends what was asked for: also sessions that are over but not swept yet, and those whose secret is lost.
@@ -207,7 +207,7 @@ fn show(rows: &[SessionRow], format: Format) {
 }
 
 /// In UTC, to the second (RFC 3339).
-fn moment(time: Timestamp) -> String {
+pub(super) fn moment(time: Timestamp) -> String {
     let seconds = time.as_millis().div_euclid(1000);
     jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }

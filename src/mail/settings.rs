@@ -16,6 +16,8 @@ use crate::config::values::{Size, Span, deserialize_from_str};
 pub struct Settings {
     /// The next mail server, or a folder; `smtp://127.0.0.1:25`.
     pub send: Destination,
+    /// Whom the gate's own mail comes from; none: it sends none.
+    pub from: Option<Sender>,
     /// Where the CMS hands its mail to the gate.
     pub relay: Relay,
 }
@@ -140,7 +142,25 @@ impl fmt::Display for Destination {
     }
 }
 
-deserialize_from_str!(Destination);
+deserialize_from_str!(Destination, Sender);
+
+/// Who a mail comes from: `"Example Intranet <noreply@example.org>"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender(pub lettre::message::Mailbox);
+
+impl FromStr for Sender {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("`{text}` is no sender; write a name and an address, such as \"Example Intranet <noreply@example.org>\"")
+        };
+        if text.chars().any(char::is_control) {
+            return Err(wrong());
+        }
+        text.parse().map(Self).map_err(|_| wrong())
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use super::*;
 use crate::clock::{ManualClock, SystemClock, Timestamp};
 use crate::random::SystemRandom;
 use crate::secret::Secret;
-use crate::store::{self, Problem, SessionUpdate, StoreUrl};
+use crate::store::{Groups, self, Problem, SessionUpdate, StoreUrl};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -132,6 +132,7 @@ fn new(user: &str) -> NewSession<'_> {
         client: [192, 0, 2, 1].into(),
         user_agent: "Browser",
         kept: b"__ac=abc".to_vec(),
+        groups: Groups::default(),
     }
 }
 

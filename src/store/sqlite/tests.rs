@@ -16,6 +16,7 @@ fn row(number: u8) -> SessionRow {
         client: "2001:db8::1".parse().unwrap(),
         user_agent: "Browser".into(),
         kept: vec![number; 10],
+        groups: Groups::default(),
     }
 }
 
