@@ -9,6 +9,7 @@ use crate::config::{Config, SignIn};
 use crate::gate::Site;
 use crate::limits::Limits;
 use crate::mail::{Mails, Outgoing};
+use crate::observe::metrics::Metrics;
 use crate::pages::Pages;
 use crate::password::Hasher;
 use crate::random::{self, Random};
@@ -38,6 +39,8 @@ pub struct Shared {
     pub outgoing: Outgoing,
     /// What is sealed before it leaves the process.
     pub sealer: Sealer,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Work beside the answers.
     pub background: Background,
     /// The time.
@@ -77,7 +80,7 @@ impl Shared {
             hasher.warm()?;
         }
         let mails = Mails::load(&config.pages, &pages).map_err(|error| error.to_string())?;
-        let outgoing = Outgoing::new(&config, Arc::clone(&clock), Arc::clone(&random));
+        let outgoing = Outgoing::new(&config, Arc::clone(&clock), Arc::clone(&random))?;
         let sessions =
             Sessions::open(&config.session, store as _, sealer.clone(), Arc::clone(&clock), Arc::clone(&random))
                 .await
@@ -95,6 +98,7 @@ impl Shared {
             mails,
             outgoing,
             sealer,
+            metrics: Arc::default(),
             background: Background::default(),
             clock,
             random,

@@ -4,11 +4,10 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
 
 use support::browser::{Answer, Browser};
 use support::gate::{Gate, HOST};
-use support::local::{CHEAP, GOOD, OTHER, gate, mails, run, users};
+use support::local::{GOOD, OTHER, gate, mails, users};
 use support::standin::StandIn;
 
 const FORGOT: &str = "/_gate/forgot-password";

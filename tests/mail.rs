@@ -4,12 +4,12 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{TcpListener, TcpStream};
 
 use proptest::prelude::*;
 use support::gate::Gate;
+use support::mailer::Cms;
 use support::mailsink::{MailSink, Script};
 
 /// A gate before two sites on one host, with a relay that sends to `send`.
@@ -40,74 +40,6 @@ fn gate(send: &str, more: &str) -> Gate {
 
 fn before(sink: &MailSink, more: &str) -> Gate {
     gate(&format!("smtp://{}", sink.address), more)
-}
-
-/// The CMS's end of a conversation.
-struct Cms(BufReader<TcpStream>);
-
-impl Cms {
-    /// Connects, and hears the greeting.
-    fn connect(gate: &Gate) -> Self {
-        let mut cms = Self::silent(gate.mail.unwrap());
-        cms.hears("220 www.example.org ");
-        cms
-    }
-
-    fn silent(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self(BufReader::new(stream))
-    }
-
-    fn writes(&mut self, bytes: &[u8]) {
-        self.0.get_mut().write_all(bytes).unwrap();
-    }
-
-    /// The next answer, all its lines.
-    fn answer(&mut self) -> String {
-        let mut answer = String::new();
-        loop {
-            let start = answer.len();
-            if self.0.read_line(&mut answer).unwrap_or(0) == 0 {
-                return answer + "closed";
-            }
-            if answer.as_bytes().get(start + 3) != Some(&b'-') {
-                return answer.trim_end().to_owned();
-            }
-        }
-    }
-
-    fn hears(&mut self, start: &str) -> String {
-        let answer = self.answer();
-        assert!(answer.starts_with(start), "{answer:?} instead of {start:?}");
-        answer
-    }
-
-    fn says(&mut self, line: &str, start: &str) -> String {
-        self.writes(format!("{line}\r\n").as_bytes());
-        let answer = self.answer();
-        assert!(answer.starts_with(start), "{line}: {answer:?} instead of {start:?}");
-        answer
-    }
-
-    /// Up to where the message may begin.
-    fn begins(gate: &Gate) -> Self {
-        let mut cms = Self::connect(gate);
-        cms.says("EHLO plone.lan", "250");
-        cms.says("MAIL FROM:<cms@example.org>", "250");
-        cms.says("RCPT TO:<reader@example.com>", "250");
-        cms.says("DATA", "354");
-        cms
-    }
-
-    /// The whole of it, and the last answer.
-    fn sends(gate: &Gate, content: &str) -> String {
-        let mut cms = Self::begins(gate);
-        cms.writes(content.as_bytes());
-        cms.writes(b"\r\n.\r\n");
-        cms.answer()
-    }
 }
 
 /// What the server got, without the gate's own field, which is checked.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::sessions::moment;
 use super::{Format, print};
 use crate::account;
 use crate::clock::{Clock as _, SystemClock};
@@ -21,6 +20,7 @@ use crate::observe;
 use crate::password::{self, Hash, read_htpasswd};
 use crate::random::SystemRandom;
 use crate::secret::Secret;
+use crate::session::moment;
 use crate::store::{self, Accounts, Groups, Known, NewUser, UserChange, UserRow};
 
 /// What is done with users.

@@ -81,6 +81,7 @@ impl Worker {
         let admitted = admit::admit(&parts, peer, &self.shared.config.server.trusted_proxies);
         let client = admitted.as_ref().map_or(peer, |admitted| admitted.client.ip());
         let mut entry = Logged { site: "-", user: None, path: access::loggable_path(parts.uri.path()) };
+        let mut metrics = &self.shared.metrics.nowhere;
         let mut answer = match &admitted {
             Err(refusal) => refuse(&caller, *refusal),
             Ok(admitted) => match self.site(admitted) {
@@ -89,6 +90,7 @@ impl Worker {
                     let session = self.shared.sessions.find_in(&site.name, site.is_secure(), &parts.headers);
                     let visit = Visit { caller, site, path, client: admitted.client, session };
                     entry.site = &site.name;
+                    metrics = &site.metrics;
                     entry.user = visit.session.as_ref().map(|session| session.user().to_owned());
                     self.act(&visit, admitted, upstream, body, upgrade, &mut entry).await
                 }
@@ -97,6 +99,8 @@ impl Worker {
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             answer.response.headers_mut().insert(X_REQUEST_ID, id);
         }
+        let (took, status) = (began.elapsed(), answer.response.status());
+        metrics.request(answer.verdict, status, took, answer.backend);
         access::Entry {
             id: &request_id,
             site: entry.site,
@@ -105,8 +109,8 @@ impl Worker {
             path: &entry.path,
             user: entry.user.as_deref(),
             verdict: answer.verdict,
-            status: answer.response.status(),
-            took: began.elapsed(),
+            status,
+            took,
             backend: answer.backend,
         }
         .write();

@@ -355,7 +355,9 @@ fn switch(
     }
     switched.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
     let (session, shared) = (visit.session.clone(), Arc::clone(visit.shared()));
+    let open = shared.metrics.tunnels.enter();
     tokio::spawn(forward::tunnel(client, response, async move {
+        let _open = open;
         match session {
             None => std::future::pending().await,
             Some(session) => {

@@ -13,6 +13,7 @@ use crate::config::url::{Scheme, SiteUrl};
 use crate::config::{self, SignIn, VirtualHosting};
 use crate::forward::{self, Destination};
 use crate::identity;
+use crate::observe::metrics::SiteMetrics;
 use crate::recovery;
 use crate::rewrite::{Mode, Origins};
 use crate::secret::Secret;
@@ -49,6 +50,8 @@ pub struct Site {
     pub forward: forward::Settings,
     /// Inside and outside.
     pub origins: Arc<Origins>,
+    /// What is counted of it.
+    pub metrics: Arc<SiteMetrics>,
     /// Forgotten passwords.
     pub reset: recovery::Settings,
     /// The header by which the CMS knows a trusted request, if one is configured.
@@ -119,6 +122,7 @@ impl Site {
             backend: (backend.host().name().trim_matches(['[', ']']).to_owned(), backend.port()),
             forward: site.forward.clone(),
             origins: Arc::new(origins),
+            metrics: Arc::default(),
             reset: site.password_reset.clone(),
             trust,
             public,

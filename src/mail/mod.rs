@@ -10,11 +10,14 @@
 //! It defends against internal names in mails; against SMTP smuggling (see `session`); against being an open relay; and against
 //! mail that goes round in circles (`trace`).
 //!
-//! What it does not do: offer STARTTLS, for which there is no certificate yet; sign messages anew whose DKIM signature a change
+//! Both ways may be through TLS (`tls`): the CMS's by STARTTLS, the server's as `mail.send` says (`connect`).
+//!
+//! What it does not do: sign messages anew whose DKIM signature a change
 //! broke (the signature is removed; let the server behind sign); look into parts that are signed or encrypted, which is said
 //! in the log; rename mailboxes (`From: admin@plone.internal` is the operator's to change); or answer for names in `Received` fields
 //! that servers before it wrote.
 
+mod connect;
 mod header;
 mod message;
 mod next;
@@ -26,13 +29,14 @@ mod session;
 mod settings;
 mod templates;
 mod text;
+mod tls;
 mod trace;
 
 #[cfg(test)]
 mod tests;
 
 pub use message::{Outcome, TooDeep, rewrite};
-pub use relay::{Bound, bind};
 pub use outgoing::{Letter, Outgoing, Posted};
-pub use settings::{Destination, Relay, Sender, Settings};
+pub use relay::{Bound, bind, check};
+pub use settings::{Destination, Identity, Relay, Sender, Server, Settings, Tls};
 pub use templates::{Content, Kind, Mails, Values};

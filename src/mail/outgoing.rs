@@ -13,6 +13,7 @@ use lettre::{Address, Message};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::next::Next;
+use super::relay::stop;
 use super::reply::Reply;
 use super::templates::Content;
 use super::trace::Trace;
@@ -81,14 +82,17 @@ pub enum Posted {
 
 impl Outgoing {
     /// Connects to nothing yet. Without `[mail] from` nothing is ever sent.
-    pub fn new(config: &Config, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
-        let Some(from) = &config.mail.from else { return Self(None) };
+    ///
+    /// # Errors
+    /// One sentence that names the file or secret that cannot be used.
+    pub fn new(config: &Config, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, String> {
+        let Some(from) = &config.mail.from else { return Ok(Self(None)) };
         let public: Vec<String> =
             config.sites.iter().map(|site| site.as_ref().public_url.as_ref().to_string()).collect();
         let host = Trace::of(&public).name().to_owned();
-        Self(Some(Arc::new(Inner {
+        Ok(Self(Some(Arc::new(Inner {
             from: from.0.clone(),
-            next: Next::new(&config.mail.send, &config.folder, &host, REPLY),
+            next: Next::new(stop(config, &host)?, REPLY),
             host,
             room: Semaphore::new(AT_ONCE),
             places: Arc::new(Semaphore::new(MOST as usize)),
@@ -96,7 +100,7 @@ impl Outgoing {
             clock,
             random,
             mails: AtomicU64::new(0),
-        })))
+        }))))
     }
 
     /// Sends a mail beside whatever goes on. What comes back tells, once, what became of the first attempt; nobody need wait.

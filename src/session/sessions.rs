@@ -247,6 +247,14 @@ impl Sessions {
         })
     }
 
+    /// Whether the store takes changes: one that changes nothing.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn try_store(&self) -> Result<(), StoreError> {
+        self.store.sweep_sessions(Vec::new(), crate::clock::Timestamp::from_millis(0)).await.map(drop)
+    }
+
     async fn end_listed(&self, sessions: Vec<Arc<Session>>) -> Result<usize, StoreError> {
         let keys: Vec<_> = sessions.iter().map(|session| session.key).collect();
         self.end_each(&keys).await

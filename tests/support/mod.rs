@@ -6,6 +6,8 @@ pub mod browser;
 pub mod gate;
 pub mod journey;
 pub mod local;
+pub mod mailer;
 pub mod mailsink;
 pub mod raw;
 pub mod standin;
+pub mod wire;
