@@ -267,9 +267,9 @@ impl View<'_> {
         #[rustfmt::skip]
         let (status, title, text) = match reason {
             DeadLink::Invalid => (StatusCode::NOT_FOUND, "reset-invalid-title", "reset-invalid-text"),
-            DeadLink::Used => (StatusCode::GONE, "reset-used-title", "reset-used-text"),
-            DeadLink::Replaced => (StatusCode::GONE, "reset-replaced-title", "reset-replaced-text"),
-            DeadLink::Elsewhere => (StatusCode::FORBIDDEN, "reset-elsewhere-title", "reset-elsewhere-text"),
+            DeadLink::Used => (StatusCode::NOT_FOUND, "reset-used-title", "reset-used-text"),
+            DeadLink::Replaced => (StatusCode::NOT_FOUND, "reset-replaced-title", "reset-replaced-text"),
+            DeadLink::Elsewhere => (StatusCode::NOT_FOUND, "reset-elsewhere-title", "reset-elsewhere-text"),
             DeadLink::Expired => (StatusCode::GONE, "reset-expired-title", "reset-expired-text"),
             DeadLink::Missing => (StatusCode::BAD_REQUEST, "reset-no-link-title", "reset-no-link-text"),
             DeadLink::NotConfirmed => (StatusCode::BAD_GATEWAY, "reset-not-confirmed-title", "reset-not-confirmed-text"),
