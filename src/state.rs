@@ -81,10 +81,15 @@ impl Shared {
         }
         let mails = Mails::load(&config.pages, &pages).map_err(|error| error.to_string())?;
         let outgoing = Outgoing::new(&config, Arc::clone(&clock), Arc::clone(&random))?;
-        let sessions =
-            Sessions::open(&config.session, store as _, sealer.clone(), Arc::clone(&clock), Arc::clone(&random))
-                .await
-                .map_err(|error| error.to_string())?;
+        let sessions = Sessions::open(
+            &config.session,
+            store as _,
+            sealer.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&random),
+        )
+        .await
+        .map_err(|error| error.to_string())?;
         let limits = Limits::new(&config.limits, Arc::clone(&clock), random.as_ref());
         let request_prefix = random::token::<6>(random.as_ref());
         Ok(Self {

@@ -6,12 +6,10 @@ mod support;
 
 use std::time::Duration;
 
-
 use support::browser::{Answer, Browser};
 use support::gate::{Gate, HOST};
 use support::local::{self, GOOD, OTHER, gate, mails, run, users};
 use support::standin::StandIn;
-
 
 const FORGOT: &str = "/_gate/forgot-password";
 const RESET: &str = "/_gate/reset-password";
@@ -37,9 +35,7 @@ async fn link(gate: &Gate, user: &str) -> String {
 async fn redeem(browser: &mut Browser, link: &str, user: &str, password: &str) -> Answer {
     let (path, page) = browser.follow(link).await;
     assert_eq!((path.as_str(), page.status.as_u16()), (RESET, 200), "{}", page.text());
-    browser
-        .submit(RESET, &[("username", user), ("password", password), ("password_confirm", password)])
-        .await
+    browser.submit(RESET, &[("username", user), ("password", password), ("password_confirm", password)]).await
 }
 
 async fn signs_in(gate: &Gate, user: &str, password: &str) -> bool {
@@ -63,7 +59,12 @@ async fn the_whole_way_of_a_person_who_forgets_the_password() {
 
     let mut other = browser(&gate);
     let done = redeem(&mut other, &link, "jane.doe", OTHER).await;
-    assert_eq!((done.status.as_u16(), done.heading().as_str()), (200, "Your new password is set"), "{}", done.text());
+    assert_eq!(
+        (done.status.as_u16(), done.heading().as_str()),
+        (200, "Your new password is set"),
+        "{}",
+        done.text()
+    );
     assert_eq!(other.get("/docs").await.status, 302, "nobody is signed in by it");
     assert_eq!(jane.get("/docs").await.status, 302, "and whoever was is no longer");
     assert!(!signs_in(&gate, "jane.doe", GOOD).await);
@@ -124,14 +125,21 @@ async fn of_a_hundred_that_use_one_link_at_the_same_time_one_succeeds() {
             }
             let csrf = page.form().into_iter().find(|(name, _)| name == "csrf").unwrap().1;
             let password = format!("{OTHER} {number}");
-            let fields =
-                [("csrf", csrf.as_str()), ("username", "jane"), ("password", &password), ("password_confirm", &password)];
+            let fields = [
+                ("csrf", csrf.as_str()),
+                ("username", "jane"),
+                ("password", &password),
+                ("password_confirm", &password),
+            ];
             (number, browser.post(RESET, &fields).await.heading())
         });
     }
     let outcomes = attempts.join_all().await;
-    let winners: Vec<usize> =
-        outcomes.iter().filter(|(_, page)| page == "Your new password is set").map(|(number, _)| *number).collect();
+    let winners: Vec<usize> = outcomes
+        .iter()
+        .filter(|(_, page)| page == "Your new password is set")
+        .map(|(number, _)| *number)
+        .collect();
     assert_eq!(winners.len(), 1, "{outcomes:?}");
     assert!(
         outcomes.iter().all(|(number, page)| *number == winners[0]
@@ -162,7 +170,9 @@ async fn who_has_no_account_cannot_be_told_from_who_has_one() {
         assert_eq!((status, headers, page), (&pages[0].1, &pages[0].2, &pages[0].3), "{user}");
     }
     let mut refusals = Vec::new();
-    for (user, password) in [("jane", "not it at all"), ("nobody", GOOD), ("gone", GOOD), ("jane@example.org", GOOD)] {
+    for (user, password) in
+        [("jane", "not it at all"), ("nobody", GOOD), ("gone", GOOD), ("jane@example.org", GOOD)]
+    {
         let answer = browser(&gate).sign_in(user, password).await;
         refusals.push((answer.status, answer.texts("main").join(" ")));
     }
@@ -175,7 +185,11 @@ async fn a_site_that_discloses_accounts_says_what_came_of_it() {
     let gate = gate(&backend, "[site.password_reset]\ndisclose_accounts = true\n");
     users(&gate, &["add", "jane", "--email", "jane@example.org"], GOOD);
     for (user, status) in [("jane", 200), ("nobody", 422)] {
-        assert_eq!(browser(&gate).submit(FORGOT, &[("username", user)]).await.status.as_u16(), status, "{user}");
+        assert_eq!(
+            browser(&gate).submit(FORGOT, &[("username", user)]).await.status.as_u16(),
+            status,
+            "{user}"
+        );
     }
     assert_eq!(mails(&gate).len(), 1, "it is there before the answer");
 }
@@ -213,7 +227,8 @@ async fn nothing_that_a_requester_sends_stands_in_the_mail_but_their_address() {
         tokio::task::yield_now().await;
     };
     assert_eq!((mail.to.as_str(), mail.from.as_str()), ("zoe@example.org", "noreply@example.org"));
-    for (part, name) in [(&mail.text, "Zo\u{eb} \"Z\" <b>"), (&mail.html, "Zo\u{eb} &quot;Z&quot; &lt;b&gt;")] {
+    for (part, name) in [(&mail.text, "Zo\u{eb} \"Z\" <b>"), (&mail.html, "Zo\u{eb} &quot;Z&quot; &lt;b&gt;")]
+    {
         assert!(part.contains(name), "as stored: {part}");
         assert!(part.contains("198.51.100.7") && !part.contains("ffff"), "as the gate sees it: {part}");
         assert!(part.contains("10 minutes"), "{part}");
@@ -221,8 +236,16 @@ async fn nothing_that_a_requester_sends_stands_in_the_mail_but_their_address() {
     let everything = format!("{}{}{}{}", mail.raw, mail.text, mail.html, mail.subject).to_lowercase();
     assert!(!everything.contains("evil"), "{everything}");
     assert!(!everything.contains("203.0.113.9"), "{everything}");
-    assert!(mail.subject.starts_with("Un nouveau mot de passe"), "in the language of the page: {}", mail.subject);
-    assert!(mail.raw.contains("Auto-Submitted: auto-generated") && mail.raw.contains("Message-ID: <"), "{}", mail.raw);
+    assert!(
+        mail.subject.starts_with("Un nouveau mot de passe"),
+        "in the language of the page: {}",
+        mail.subject
+    );
+    assert!(
+        mail.raw.contains("Auto-Submitted: auto-generated") && mail.raw.contains("Message-ID: <"),
+        "{}",
+        mail.raw
+    );
     let other = Browser::new(gate.address, "evil.example").get(FORGOT).await;
     assert_eq!(other.status, 421, "and no other host is ever linked to");
 }
@@ -242,7 +265,11 @@ async fn a_link_can_be_bound_to_the_browser_that_opens_it_first() {
         .send(http::Method::POST, "/_gate/api/reset-password", Some(("application/json", input.into_bytes())))
         .await;
     assert_eq!(script.status, 404, "{}", script.text());
-    assert_eq!(redeem(&mut first, &link, "jane", OTHER).await.status, 200, "it comes back to it as often as it likes");
+    assert_eq!(
+        redeem(&mut first, &link, "jane", OTHER).await.status,
+        200,
+        "it comes back to it as often as it likes"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -261,17 +288,33 @@ async fn a_password_is_changed_by_who_knows_it_and_all_other_sessions_end() {
         ("short", GOOD, "kvq7nwz", "kvq7nwz", 422, "at least 8"),
         ("the name", GOOD, "jane1234", "jane1234", 422, "like the user name"),
     ] {
-        let fields = [("action", "change-password"), ("current_password", current), ("password", new), ("password_confirm", again)];
+        let fields = [
+            ("action", "change-password"),
+            ("current_password", current),
+            ("password", new),
+            ("password_confirm", again),
+        ];
         let answer = here.submit("/_gate/account", &fields).await;
         assert_eq!(answer.status.as_u16(), status, "{row}: {}", answer.text());
         assert!(answer.texts("[role=alert]").join(" ").contains(says), "{row}: {}", answer.text());
-        assert!(!answer.text().contains(OTHER) && !answer.text().contains(GOOD), "{row}: no password is shown");
+        assert!(
+            !answer.text().contains(OTHER) && !answer.text().contains(GOOD),
+            "{row}: no password is shown"
+        );
     }
     assert_eq!(there.get("/docs").await.status, 200, "nothing has happened yet");
-    let fields = [("action", "change-password"), ("current_password", GOOD), ("password", OTHER), ("password_confirm", OTHER)];
+    let fields = [
+        ("action", "change-password"),
+        ("current_password", GOOD),
+        ("password", OTHER),
+        ("password_confirm", OTHER),
+    ];
     let done = here.submit("/_gate/account", &fields).await;
     assert!(done.texts("[role=status]").join(" ").contains("new password is set"), "{}", done.text());
-    assert_eq!((here.get("/docs").await.status, there.get("/docs").await.status.as_u16()), (http::StatusCode::OK, 302));
+    assert_eq!(
+        (here.get("/docs").await.status, there.get("/docs").await.status.as_u16()),
+        (http::StatusCode::OK, 302)
+    );
     assert!(signs_in(&gate, "jane", OTHER).await && !signs_in(&gate, "jane", GOOD).await);
     while mails(&gate).is_empty() {
         tokio::task::yield_now().await;
@@ -288,7 +331,10 @@ async fn a_password_is_changed_by_who_knows_it_and_all_other_sessions_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_backend_is_told_who_is_signed_in_by_the_gate_alone() {
     let backend = StandIn::plone60();
-    let gate = gate(&backend, "identity_headers = { user = \"X-Remote-User\", groups = \"X-Roles\" }\naccess.default = \"public\"\n");
+    let gate = gate(
+        &backend,
+        "identity_headers = { user = \"X-Remote-User\", groups = \"X-Roles\" }\naccess.default = \"public\"\n",
+    );
     users(&gate, &["add", "jane", "--group", "staff", "--group", "editors"], GOOD);
     let forged = |browser: Browser| {
         ["x-remote-user", "x_remote_user", "x.remote.user", "x-roles", "x_roles"]
@@ -299,8 +345,12 @@ async fn the_backend_is_told_who_is_signed_in_by_the_gate_alone() {
     let mut jane = browser(&gate);
     assert_eq!(jane.sign_in("JANE", GOOD).await.status, 303);
     let mut jane = forged(jane);
-    assert_eq!((nobody.get("/docs?1").await.status, jane.get("/docs?2").await.status), (http::StatusCode::OK, http::StatusCode::OK));
-    let asked = |query: &str| backend.requests().into_iter().find(|request| request.target.ends_with(query)).unwrap();
+    assert_eq!(
+        (nobody.get("/docs?1").await.status, jane.get("/docs?2").await.status),
+        (http::StatusCode::OK, http::StatusCode::OK)
+    );
+    let asked =
+        |query: &str| backend.requests().into_iter().find(|request| request.target.ends_with(query)).unwrap();
     let (anonymous, signed_in) = (asked("?1"), asked("?2"));
     assert_eq!((anonymous.header("x-remote-user"), anonymous.header("x-roles")), (None, None));
     assert_eq!(signed_in.header("x-remote-user").as_deref(), Some("jane"));
@@ -309,7 +359,10 @@ async fn the_backend_is_told_who_is_signed_in_by_the_gate_alone() {
         assert!(!request.headers.values().any(|value| value == "admin"), "{:?}", request.headers);
     }
     let auth = jane.get("/_gate/auth").await;
-    assert_eq!((auth.header("x-remote-user"), auth.header("x-remote-groups")), (Some("jane"), Some("editors,staff")));
+    assert_eq!(
+        (auth.header("x-remote-user"), auth.header("x-remote-groups")),
+        (Some("jane"), Some("editors,staff"))
+    );
 
     // What a session may do is settled when it begins: other groups end it.
     users(&gate, &["change", "jane", "--groups", "readers"], "");
@@ -355,9 +408,13 @@ async fn what_an_operator_changes_holds_at_the_gate_that_runs() {
     users(&gate, &["add", "jane", "--email", "other@example.org"], OTHER);
     assert_eq!(dead(&gate, &link).await, "This link is no longer good", "of somebody else with that name");
 
-    let listed: serde_json::Value = serde_json::from_str(&users(&gate, &["list", "--format", "json"], "")).unwrap();
+    let listed: serde_json::Value =
+        serde_json::from_str(&users(&gate, &["list", "--format", "json"], "")).unwrap();
     assert_eq!((listed[0]["name"].as_str(), listed[0]["has_password"].as_bool()), (Some("bob"), Some(false)));
-    assert_eq!((listed[1]["name"].as_str(), listed[1]["email"].as_str()), (Some("jane"), Some("other@example.org")));
+    assert_eq!(
+        (listed[1]["name"].as_str(), listed[1]["email"].as_str()),
+        (Some("jane"), Some("other@example.org"))
+    );
     assert!(!listed.to_string().contains("argon2"), "no hash is shown");
     let table = users(&gate, &["list"], "");
     assert!(table.starts_with("SITE ") && table.contains("no password"), "{table}");
@@ -398,7 +455,11 @@ async fn users_of_an_htpasswd_file_sign_in_and_get_better_hashes() {
     std::fs::write(gate.folder().join("htpasswd"), file).unwrap();
     let output = run(&gate, &["users", "import", "htpasswd"], "");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(1), "2 users imported\n"), "{told}");
+    assert_eq!(
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()),
+        (Some(1), "2 users imported\n"),
+        "{told}"
+    );
     assert!(told.contains("htpasswd:3: `old`") && told.contains("SHA-1"), "{told}");
     for user in ["apr", "sha@example.org"] {
         assert!(!signs_in(&gate, user, "Tr0ub4dor&4").await);
@@ -424,15 +485,26 @@ async fn the_cms_can_neither_sign_in_nor_out_who_is_the_gates_own() {
     let refused = jane.get("/secretpage").await;
     assert_eq!(refused.status, 403, "what the CMS closes to strangers stays closed: {}", refused.text());
     assert_eq!(jane.get("/docs").await.status, 200, "and that ends no session");
-    for (path, leads_to) in [("/login_form", "/_gate/login"), ("/mail_password_form", FORGOT), ("/logout", "/_gate/logout")] {
+    for (path, leads_to) in
+        [("/login_form", "/_gate/login"), ("/mail_password_form", FORGOT), ("/logout", "/_gate/logout")]
+    {
         let location = browser(&gate).get(path).await.location().unwrap();
         assert!(location.starts_with(leads_to), "{path}: {location}");
     }
-    assert_eq!(dead(&gate, "/passwordreset/0123456789abcdef0123456789abcdef").await, "This link does not work");
-    assert!(browser(&gate).sign_in("jdoe", "Secret1234!").await.status == 403, "the CMS's users are not the gate's");
+    assert_eq!(
+        dead(&gate, "/passwordreset/0123456789abcdef0123456789abcdef").await,
+        "This link does not work"
+    );
+    assert!(
+        browser(&gate).sign_in("jdoe", "Secret1234!").await.status == 403,
+        "the CMS's users are not the gate's"
+    );
     let answer = jane.submit("/_gate/logout", &[]).await;
     assert_eq!(answer.status, 200);
-    assert!(!backend.requests().iter().any(|request| request.target.contains("logout")), "nobody to sign out there");
+    assert!(
+        !backend.requests().iter().any(|request| request.target.contains("logout")),
+        "nobody to sign out there"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -475,7 +547,12 @@ fn every_mail_can_be_looked_at_in_every_language() {
         let shown = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success() && shown.contains(says), "{arguments:?}: {shown}");
     }
-    for arguments in [&["reset-link", "--language", "tlh"][..], &["reset-link", "--site", "shop"], &["newsletter"]] {
-        assert!(!run(&gate, &[&["mail", "preview"], arguments].concat(), "").status.success(), "{arguments:?}");
+    for arguments in
+        [&["reset-link", "--language", "tlh"][..], &["reset-link", "--site", "shop"], &["newsletter"]]
+    {
+        assert!(
+            !run(&gate, &[&["mail", "preview"], arguments].concat(), "").status.success(),
+            "{arguments:?}"
+        );
     }
 }

@@ -43,7 +43,12 @@ pub(super) fn mail(file: &Path, command: &Command) -> ExitCode {
     previewed.err().map_or(ExitCode::SUCCESS, |sentence| print::failure(&sentence))
 }
 
-fn preview(file: &Path, template: Template, language: Option<&str>, site: Option<&str>) -> Result<(), String> {
+fn preview(
+    file: &Path,
+    template: Template,
+    language: Option<&str>,
+    site: Option<&str>,
+) -> Result<(), String> {
     let (config, _) = Config::read(file)
         .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     let pages = Pages::load(&config.pages).map_err(|error| error.to_string())?;
@@ -65,7 +70,9 @@ fn preview(file: &Path, template: Template, language: Option<&str>, site: Option
     })?;
     let own = format!("{}{}", site.public_url.as_ref(), config.server.prefix.as_str());
     let (kind, page) = match template {
-        Template::ResetLink => (Kind::ResetLink, "reset-password?token=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        Template::ResetLink => {
+            (Kind::ResetLink, "reset-password?token=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+        }
         Template::PasswordReset => (Kind::PasswordReset, "forgot-password"),
         Template::PasswordChanged => (Kind::PasswordChanged, "forgot-password"),
     };
@@ -77,7 +84,10 @@ fn preview(file: &Path, template: Template, language: Option<&str>, site: Option
     };
     let content = mails.write(kind, &speaker, &values)?;
     let from = content.from.as_ref().or(config.mail.from.as_ref().map(|from| &from.0));
-    print::line(&format!("From: {}", from.map_or_else(|| "(write `from` in [mail])".to_owned(), ToString::to_string)));
+    print::line(&format!(
+        "From: {}",
+        from.map_or_else(|| "(write `from` in [mail])".to_owned(), ToString::to_string)
+    ));
     print::line(&format!("Subject: {}\n\n{}\n{}", content.subject, content.text, content.html.trim_end()));
     Ok(())
 }

@@ -156,8 +156,12 @@ async fn run(file: &Path, command: Command) -> Result<(), String> {
         }
         Command::Passwd { name, whose } => desk.set_password(&name, &whose).await,
         Command::Change { name, whose, email, groups } => desk.change(&name, &whose, email, groups).await,
-        Command::Disable { name, whose } => desk.apply(&name, &whose, UserChange::Disabled(true), "disabled").await,
-        Command::Enable { name, whose } => desk.apply(&name, &whose, UserChange::Disabled(false), "enabled").await,
+        Command::Disable { name, whose } => {
+            desk.apply(&name, &whose, UserChange::Disabled(true), "disabled").await
+        }
+        Command::Enable { name, whose } => {
+            desk.apply(&name, &whose, UserChange::Disabled(false), "enabled").await
+        }
         Command::Remove { name, whose } => desk.apply(&name, &whose, UserChange::Removed, "removed").await,
         Command::Import { file, whose } => desk.import(&file, &whose).await,
     }
@@ -166,18 +170,29 @@ async fn run(file: &Path, command: Command) -> Result<(), String> {
 impl Desk {
     /// The site that owns the users which `named`, or the only one, signs in.
     fn owner(&self, named: Option<&str>) -> Result<String, String> {
-        let local = || self.config.sites.iter().map(|site| site.as_ref()).filter(|site| site.sign_in == SignIn::Local);
+        let local = || {
+            self.config.sites.iter().map(|site| site.as_ref()).filter(|site| site.sign_in == SignIn::Local)
+        };
         let mut owners: Vec<&str> = local().map(|site| self.config.users_of(site)).collect();
         owners.sort_unstable();
         owners.dedup();
         match (named, owners.as_slice()) {
-            (_, []) => Err("no site has users of the gate's own; write sign_in = \"local\" in its [[site]]".to_owned()),
+            (_, []) => {
+                Err("no site has users of the gate's own; write sign_in = \"local\" in its [[site]]"
+                    .to_owned())
+            }
             (None, [only]) => Ok((*only).to_owned()),
-            (None, _) => Err(format!("several sites have users; name one with --site: {}", owners.join(", "))),
+            (None, _) => {
+                Err(format!("several sites have users; name one with --site: {}", owners.join(", ")))
+            }
             (Some(name), _) => {
                 let site = local().find(|site| site.name.as_ref() == name);
                 site.map(|site| self.config.users_of(site).to_owned()).ok_or_else(|| {
-                    format!("there is no site `{}` with sign_in = \"local\"; there are: {}", print::plain(name), owners.join(", "))
+                    format!(
+                        "there is no site `{}` with sign_in = \"local\"; there are: {}",
+                        print::plain(name),
+                        owners.join(", ")
+                    )
                 })
             }
         }
@@ -186,14 +201,15 @@ impl Desk {
     async fn find(&self, name: &str, whose: &Whose) -> Result<UserRow, String> {
         let site = self.owner(whose.site.as_deref())?;
         let found = self.accounts.find_user(site.clone(), Known::Name(account::canonical(name))).await;
-        found
-            .map_err(|error| error.to_string())?
-            .ok_or_else(|| format!("site {site} has no user `{}`; `lychgate users list` shows them", print::plain(name)))
+        found.map_err(|error| error.to_string())?.ok_or_else(|| {
+            format!("site {site} has no user `{}`; `lychgate users list` shows them", print::plain(name))
+        })
     }
 
     fn hash(&self, password: &Secret, name: &str) -> Result<Hash, String> {
         let settings = &self.config.local_users;
-        password::check(password, name, settings.shortest_password).map_err(|unfit| format!("{unfit}; nothing was changed"))?;
+        password::check(password, name, settings.shortest_password)
+            .map_err(|unfit| format!("{unfit}; nothing was changed"))?;
         settings.costs()?.hash(password, &SystemRandom)
     }
 
@@ -287,8 +303,10 @@ impl Desk {
         };
         let text = Secret::new(text.map_err(|error| format!("{} cannot be read: {error}", file.display()))?);
         let (entries, refused) = read_htpasswd(text.expose());
-        let mut problems: Vec<String> =
-            refused.iter().map(|refused| format!("{}:{}: {}", file.display(), refused.line, refused.what)).collect();
+        let mut problems: Vec<String> = refused
+            .iter()
+            .map(|refused| format!("{}:{}: {}", file.display(), refused.line, refused.what))
+            .collect();
         let mut imported = Vec::new();
         for entry in entries {
             let name: UserName = match entry.name.parse() {
@@ -312,7 +330,11 @@ impl Desk {
                 tracing::info!(site, user = name.as_str(), "user imported by an operator");
                 imported.push(name.as_str().to_owned());
             } else {
-                problems.push(format!("{}: site {site} has a user `{}` already, who stays as they are", file.display(), name.as_str()));
+                problems.push(format!(
+                    "{}: site {site} has a user `{}` already, who stays as they are",
+                    file.display(),
+                    name.as_str()
+                ));
             }
         }
         match whose.format {
@@ -330,7 +352,11 @@ fn ask() -> Result<Secret, String> {
     if std::io::stdin().is_terminal() {
         let password = Secret::new(rpassword::prompt_password("Password: ").map_err(unread)?);
         let again = Secret::new(rpassword::prompt_password("Once more: ").map_err(unread)?);
-        return if password == again { Ok(password) } else { Err("the two are not the same; nothing was changed".to_owned()) };
+        return if password == again {
+            Ok(password)
+        } else {
+            Err("the two are not the same; nothing was changed".to_owned())
+        };
     }
     let mut line = zeroize::Zeroizing::new(String::new());
     std::io::stdin().read_line(&mut line).map_err(unread)?;

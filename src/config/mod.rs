@@ -290,14 +290,27 @@ impl Config {
         }
         if site.sign_in != SignIn::Local {
             if let Some(users) = &site.users {
-                error(users.span().start, "`users` is for sites with sign_in = \"local\"; add that, or remove it".to_owned());
+                error(
+                    users.span().start,
+                    "`users` is for sites with sign_in = \"local\"; add that, or remove it".to_owned(),
+                );
             }
             return;
         }
         if let Some(users) = &site.users {
-            let named = self.sites.iter().map(Spanned::as_ref).find(|other| other.name.as_ref() == users.as_ref());
-            if named.is_none_or(|other| other.sign_in != SignIn::Local || (other.users.is_some() && other.name.as_ref() != site.name.as_ref())) {
-                error(users.span().start, format!("`{}` is no site with local users of its own; name one with sign_in = \"local\" and no `users`", users.as_ref()));
+            let named =
+                self.sites.iter().map(Spanned::as_ref).find(|other| other.name.as_ref() == users.as_ref());
+            if named.is_none_or(|other| {
+                other.sign_in != SignIn::Local
+                    || (other.users.is_some() && other.name.as_ref() != site.name.as_ref())
+            }) {
+                error(
+                    users.span().start,
+                    format!(
+                        "`{}` is no site with local users of its own; name one with sign_in = \"local\" and no `users`",
+                        users.as_ref()
+                    ),
+                );
             }
         }
         if site.password_reset.form == crate::recovery::Form::Backend {
@@ -350,8 +363,7 @@ impl Config {
         match pages::Pages::load(&self.pages) {
             Ok(pages) => {
                 warnings.extend(pages.warnings().iter().map(ToString::to_string));
-                sentences
-                    .extend(mail::Mails::load(&self.pages, &pages).err().map(|error| error.to_string()));
+                sentences.extend(mail::Mails::load(&self.pages, &pages).err().map(|error| error.to_string()));
             }
             Err(error) => sentences.push(error.to_string()),
         }

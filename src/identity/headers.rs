@@ -21,8 +21,23 @@ pub struct Headers {
 
 /// Fields that mean something else to whoever reads a request.
 const TAKEN: &[&str] = &[
-    "authorization", "connection", "content-length", "content-type", "cookie", "expect", "forwarded", "host",
-    "keep-alive", "origin", "referer", "te", "trailer", "transfer-encoding", "upgrade", "via", "x-request-id",
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "origin",
+    "referer",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-request-id",
 ];
 
 impl Headers {

@@ -27,8 +27,15 @@ impl std::str::FromStr for UserName {
     fn from_str(text: &str) -> Result<Self, String> {
         let name: String = text.trim().nfc().collect();
         // Marks that turn the direction of writing make one name look like another.
-        let odd = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if name.is_empty() || name.chars().count() > LONGEST_NAME || name.contains(odd) || account::canonical(&name).is_empty() {
+        let odd = |c: char| {
+            c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        };
+        if name.is_empty()
+            || name.chars().count() > LONGEST_NAME
+            || name.contains(odd)
+            || account::canonical(&name).is_empty()
+        {
             return Err(format!(
                 "`{}` is no user name; write 1 to {LONGEST_NAME} characters that can be seen",
                 text.escape_default()
@@ -61,7 +68,8 @@ pub(super) async fn vouch(visit: &Visit<'_>, typed: &str, password: &Secret) -> 
             return (Vouched::Unreachable, "store");
         }
     };
-    let stored = user.as_ref().and_then(|user| user.password.as_ref()).and_then(|hash| Hash::parse(hash.expose()));
+    let stored =
+        user.as_ref().and_then(|user| user.password.as_ref()).and_then(|hash| Hash::parse(hash.expose()));
     let has_password = stored.is_some();
     let verified = match shared.hasher.verify(stored, password).await {
         Ok(verified) => verified,
@@ -77,8 +85,12 @@ pub(super) async fn vouch(visit: &Visit<'_>, typed: &str, password: &Secret) -> 
                 rehash(visit, &user, password).await;
             }
             let stamp = Stamp { id: user.id, version: user.version };
-            let person =
-                Person { user: user.name, kept: KeptCookies::default(), groups: user.groups, stamp: Some(stamp) };
+            let person = Person {
+                user: user.name,
+                kept: KeptCookies::default(),
+                groups: user.groups,
+                stamp: Some(stamp),
+            };
             (Vouched::Yes(person), "")
         }
     }
@@ -90,8 +102,15 @@ async fn rehash(visit: &Visit<'_>, user: &UserRow, password: &Secret) {
     let Ok(hash) = shared.hasher.hash(password).await else { return };
     let change = UserChange::Rehashed { version: user.version, hash: hash.text().clone() };
     match shared.accounts.change_user(user.id, change, shared.clock.now(), Vec::new()).await {
-        Ok(_) => tracing::info!(id = visit.caller.request_id, site = visit.site.name, user = user.name, "password hashed anew"),
-        Err(error) => tracing::error!(id = visit.caller.request_id, %error, "a password cannot be stored hashed anew"),
+        Ok(_) => tracing::info!(
+            id = visit.caller.request_id,
+            site = visit.site.name,
+            user = user.name,
+            "password hashed anew"
+        ),
+        Err(error) => {
+            tracing::error!(id = visit.caller.request_id, %error, "a password cannot be stored hashed anew")
+        }
     }
 }
 
@@ -99,7 +118,8 @@ async fn rehash(visit: &Visit<'_>, user: &UserRow, password: &Secret) {
 pub(super) async fn is_unchanged(visit: &Visit<'_>, name: &str, stamp: &Stamp) -> bool {
     let known = Known::Name(account::canonical(name));
     match visit.shared().accounts.find_user(visit.site.users.clone(), known).await {
-        Ok(user) => user.is_some_and(|user| (user.id, user.version, user.disabled) == (stamp.id, stamp.version, false)),
+        Ok(user) => user
+            .is_some_and(|user| (user.id, user.version, user.disabled) == (stamp.id, stamp.version, false)),
         Err(error) => {
             tracing::error!(id = visit.caller.request_id, %error, "local users cannot be looked up");
             false

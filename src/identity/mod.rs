@@ -13,10 +13,10 @@ pub use self::headers::Headers;
 pub use self::local::UserName;
 use crate::cms::{KeptCookies, SignIn};
 use crate::config;
-use crate::store::Groups;
 use crate::limits::Action;
 use crate::observe::access::loggable_user;
 use crate::secret::Secret;
+use crate::store::Groups;
 use crate::visit::Visit;
 
 /// What became of an attempt to sign in.
@@ -121,9 +121,10 @@ pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouc
 
 async fn ask_cms(visit: &Visit<'_>, user: &str, password: &Secret) -> (Vouched, String) {
     match visit.site.cms.sign_in(user, password, &visit.asker()).await {
-        SignIn::Ok { user, cookies } => {
-            (Vouched::Yes(Person { user, kept: cookies, groups: Groups::default(), stamp: None }), String::new())
-        }
+        SignIn::Ok { user, cookies } => (
+            Vouched::Yes(Person { user, kept: cookies, groups: Groups::default(), stamp: None }),
+            String::new(),
+        ),
         SignIn::Refused => (Vouched::No, String::new()),
         SignIn::Unknown { evidence } => (Vouched::Unclear, evidence),
         SignIn::Unreachable { evidence } => (Vouched::Unreachable, evidence),

@@ -130,7 +130,8 @@ impl Outgoing {
 
 impl Letter {
     fn given_up(&self, why: impl fmt::Display) {
-        let (id, site, user, mail) = (self.request_id.as_str(), self.site.as_str(), loggable_user(&self.user), self.kind);
+        let (id, site, user, mail) =
+            (self.request_id.as_str(), self.site.as_str(), loggable_user(&self.user), self.kind);
         tracing::error!(id, site, user, mail, %why, "a mail is given up; its recipient must ask again");
     }
 }
@@ -170,7 +171,15 @@ impl Inner {
                 letter.given_up(why);
                 return;
             }
-            tracing::warn!(id, site, mail, attempt, why, seconds = wait.as_secs(), "the mail server does not take a mail; trying again");
+            tracing::warn!(
+                id,
+                site,
+                mail,
+                attempt,
+                why,
+                seconds = wait.as_secs(),
+                "the mail server does not take a mail; trying again"
+            );
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = stopping.wait_for(|stopping| *stopping) => {}
@@ -199,7 +208,8 @@ impl Inner {
         }
         let number = self.mails.fetch_add(1, Ordering::Relaxed);
         let unique: [u8; 4] = random::bytes(&*self.random);
-        let file = format!("{}-own-{:08x}-{number:x}", self.clock.now().as_millis(), u32::from_be_bytes(unique));
+        let file =
+            format!("{}-own-{:08x}-{number:x}", self.clock.now().as_millis(), u32::from_be_bytes(unique));
         delivery.message(bytes, &file).await
     }
 

@@ -209,7 +209,9 @@ impl FromStr for Sender {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!("`{text}` is no sender; write a name and an address, such as \"Example Intranet <noreply@example.org>\"")
+            format!(
+                "`{text}` is no sender; write a name and an address, such as \"Example Intranet <noreply@example.org>\""
+            )
         };
         if text.chars().any(char::is_control) {
             return Err(wrong());

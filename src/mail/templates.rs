@@ -154,25 +154,50 @@ impl Mails {
         let (mut from, mut subject) = (None, None);
         for line in head.lines() {
             match line.split_once(':').map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim())) {
-                Some((name, value)) if name == "subject" && !value.is_empty() => subject = Some(value.to_owned()),
-                Some((name, value)) if name == "from" => {
-                    from = Some(value.parse().map_err(|_| format!("`From: {value}` is no sender; write Name <address>"))?);
+                Some((name, value)) if name == "subject" && !value.is_empty() => {
+                    subject = Some(value.to_owned())
                 }
-                _ => return Err(format!("`{line}` above the first empty line is neither `Subject: …` nor `From: …`")),
+                Some((name, value)) if name == "from" => {
+                    from = Some(
+                        value
+                            .parse()
+                            .map_err(|_| format!("`From: {value}` is no sender; write Name <address>"))?,
+                    );
+                }
+                _ => {
+                    return Err(format!(
+                        "`{line}` above the first empty line is neither `Subject: …` nor `From: …`"
+                    ));
+                }
             }
         }
         let subject = subject.ok_or("the template has no `Subject: …`")?;
-        Ok(Content { from, subject, text: format!("{}\n", text.trim_end()), html: format!("{}\n", html.trim_end()) })
+        Ok(Content {
+            from,
+            subject,
+            text: format!("{}\n", text.trim_end()),
+            html: format!("{}\n", html.trim_end()),
+        })
     }
 
-    fn render(&self, kind: Kind, extension: &str, speaker: &Speaker, context: &Value) -> Result<String, String> {
+    fn render(
+        &self,
+        kind: Kind,
+        extension: &str,
+        speaker: &Speaker,
+        context: &Value,
+    ) -> Result<String, String> {
         let own = format!("{}.{}.{extension}", kind.name(), speaker.language());
         let any = format!("{}.{extension}", kind.name());
         let template = self.0.get_template(&own).or_else(|_| self.0.get_template(&any));
         let rendered = template.and_then(|template| template.render(context));
         rendered.map(|text| text.replace("\r\n", "\n")).map_err(|error| {
             let line = error.line().map(|line| format!(", line {line}")).unwrap_or_default();
-            format!("the template {}{line} cannot be used: {}", error.name().unwrap_or(&any), error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))
+            format!(
+                "the template {}{line} cannot be used: {}",
+                error.name().unwrap_or(&any),
+                error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
+            )
         })
     }
 }
@@ -239,13 +264,19 @@ mod tests {
     #[test]
     fn each_language_has_its_words_and_an_operators_file_comes_first() {
         let (mails, pages) = mails(&[
-            ("reset-link.fr.txt", "From: {{ site }} <robot@example.org>\nSubject: Lien\n\nVoici : {{ link }}\n"),
+            (
+                "reset-link.fr.txt",
+                "From: {{ site }} <robot@example.org>\nSubject: Lien\n\nVoici : {{ link }}\n",
+            ),
             ("password-reset.txt", "Subject: Done\n\n{{ user_name }}\n"),
         ]);
         let mails = mails.unwrap();
         let write = |kind, tag| mails.write(kind, &speaker(&pages, tag), &Values::SPECIMEN).unwrap();
         let french = write(Kind::ResetLink, "fr");
-        assert_eq!((french.subject.as_str(), french.from.unwrap().to_string().as_str()), ("Lien", "intranet <robot@example.org>"));
+        assert_eq!(
+            (french.subject.as_str(), french.from.unwrap().to_string().as_str()),
+            ("Lien", "intranet <robot@example.org>")
+        );
         assert!(french.html.contains("mot de passe"), "{}", french.html);
         assert_eq!(write(Kind::ResetLink, "en").from, None);
         for tag in ["en", "fr"] {
@@ -255,11 +286,28 @@ mod tests {
     }
 
     #[test]
+    fn every_message_for_mails_is_used() {
+        let english = include_str!("../pages/messages/en.ftl");
+        let ids = english
+            .lines()
+            .filter(|line| line.starts_with("mail-"))
+            .filter_map(|line| line.split(' ').next());
+        for id in ids {
+            assert!(EMBEDDED.iter().any(|(_, source)| source.contains(&format!("'{id}'"))), "{id}");
+        }
+    }
+
+    #[test]
     fn a_mistake_in_a_template_shows_before_a_mail_is_sent() {
         for (name, file, source, says) in [
             ("no subject", "reset-link.txt", "{{ link }}\n", "must begin with `Subject"),
             ("empty subject", "reset-link.txt", "Subject:\n\nx", "neither `Subject"),
-            ("an unknown field", "reset-link.txt", "Subject: a\nBcc: b@example.org\n\nx", "`Bcc: b@example.org`"),
+            (
+                "an unknown field",
+                "reset-link.txt",
+                "Subject: a\nBcc: b@example.org\n\nx",
+                "`Bcc: b@example.org`",
+            ),
             ("no sender", "reset-link.txt", "From: nobody\nSubject: a\n\nx", "is no sender"),
             ("an unknown variable", "reset-link.html", "{{ password }}", "reset-link.html"),
             ("no template", "reset-link.html", "{{ link", "reset-link.html"),

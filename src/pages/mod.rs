@@ -48,7 +48,9 @@ use serde::Deserialize;
 
 pub use assets::Asset;
 pub use language::{LANGUAGE_COOKIE, LANGUAGE_PARAMETER, Language};
-pub use page::{ChangeError, ChangeForm, DeadLink, ErrorKind, ForgotError, Page, ResetError, SessionLine, SignInError};
+pub use page::{
+    ChangeError, ChangeForm, DeadLink, ErrorKind, ForgotError, Page, ResetError, SessionLine, SignInError,
+};
 pub use problem::{LoadError, Problem};
 pub use response::{CONTENT_SECURITY_POLICY, json_error, set_retry_after};
 pub use speaker::Speaker;

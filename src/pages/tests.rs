@@ -304,6 +304,8 @@ fn every_message_is_used_and_every_used_message_exists() {
     every_page(&pages, "/sample", |_, response| collect(response));
     let around = Around { site_name: None, ..around(&pages.languages[0]) };
     collect(&pages.render(Page::SignOut { csrf: "", next: "" }, &around));
+    // Those of the gate's mails are `mail::templates`' to use.
+    let ids: BTreeSet<&str> = ids.into_iter().filter(|id| !id.starts_with("mail-")).collect();
     assert_eq!(used.iter().map(String::as_str).collect::<BTreeSet<_>>(), ids);
 }
 

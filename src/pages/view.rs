@@ -9,7 +9,9 @@ use http::StatusCode;
 use minijinja::{Value, context};
 
 use super::catalogue::{Catalogue, Unsaid};
-use super::page::{ChangeError, ChangeForm, DeadLink, ErrorKind, ForgotError, Page, ResetError, SessionLine, SignInError};
+use super::page::{
+    ChangeError, ChangeForm, DeadLink, ErrorKind, ForgotError, Page, ResetError, SessionLine, SignInError,
+};
 use super::{Around, href};
 use crate::password::Unfit;
 
@@ -220,7 +222,9 @@ impl View<'_> {
             Unfit::TooShort { minimum } => {
                 self.words.say("reset-too-short", &[("minimum", FluentValue::from(minimum))])
             }
-            Unfit::TooLong { maximum } => self.words.say("reset-too-long", &[("maximum", FluentValue::from(maximum))]),
+            Unfit::TooLong { maximum } => {
+                self.words.say("reset-too-long", &[("maximum", FluentValue::from(maximum))])
+            }
             Unfit::Blank => self.say("reset-blank"),
             Unfit::Common => self.say("reset-common"),
             Unfit::LikeName => self.say("reset-like-name"),
@@ -245,14 +249,17 @@ impl View<'_> {
             Some(ChangeForm::Wrong(error)) => match error {
                 ChangeError::Missing => refused("current_password", self.alert("change-missing", ALL)?),
                 ChangeError::Mismatch => refused("password", self.alert("reset-mismatch", NEW)?),
-                ChangeError::WrongCurrent => {
-                    form(StatusCode::FORBIDDEN, "current_password", self.alert("change-wrong-current", CURRENT)?)
-                }
+                ChangeError::WrongCurrent => form(
+                    StatusCode::FORBIDDEN,
+                    "current_password",
+                    self.alert("change-wrong-current", CURRENT)?,
+                ),
                 ChangeError::Unfit(unfit) => {
                     refused("password", Some(Alert { text: self.unfit(unfit)?, quote: None, fields: NEW }))
                 }
                 ChangeError::Failed => {
-                    let sheet = form(StatusCode::INTERNAL_SERVER_ERROR, "", self.alert("change-failed", &[])?)?;
+                    let sheet =
+                        form(StatusCode::INTERNAL_SERVER_ERROR, "", self.alert("change-failed", &[])?)?;
                     Ok(Sheet { quotable: true, ..sheet })
                 }
                 ChangeError::Limited { retry_after } => {

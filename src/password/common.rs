@@ -87,7 +87,8 @@ fn has_common_stem(lower: &str) -> bool {
 /// A block of one to four characters, again and again.
 fn is_repeated(lower: &str) -> bool {
     let all: Vec<char> = lower.chars().collect();
-    (1..=4).any(|block| all.len() > block && all.iter().zip(all.iter().skip(block)).all(|(one, two)| one == two))
+    (1..=4)
+        .any(|block| all.len() > block && all.iter().zip(all.iter().skip(block)).all(|(one, two)| one == two))
 }
 
 /// Pieces of rows, forwards or backwards, of at least three characters each and two pieces at most, with up to two more behind.
@@ -115,13 +116,65 @@ mod tests {
     #[test]
     fn what_heads_every_list_of_leaked_passwords_is_known() {
         for password in [
-            "123456789", "12345678", "password", "qwerty123", "1q2w3e4r", "11111111", "1234567890", "password1",
-            "iloveyou", "00000000", "qwertyuiop", "sunshine", "princess", "football", "monkey12", "abc12345", "letmein1",
-            "trustno1", "superman", "welcome1", "passw0rd", "p@ssw0rd", "starwars", "baseball", "dragon123", "michael1",
-            "azertyuiop", "motdepasse", "jetaime1", "doudou123", "soleil123", "bonjour1", "loulou12", "87654321",
-            "asdfghjkl", "zxcvbnm1", "qazwsxedc", "1qaz2wsx", "q1w2e3r4t5", "147258369", "a1b2c3d4", "Admin123!",
-            "Welcome2024!", "Summer2023", "changeme", "changeme!", "Passw0rd!", "987654321", "12341234", "112233445566",
-            "loveyou123", "master12", "shadow123", "qwer1234", "aaaaaaaa1a", "whatever", "computer", "internet", "administrator",
+            "123456789",
+            "12345678",
+            "password",
+            "qwerty123",
+            "1q2w3e4r",
+            "11111111",
+            "1234567890",
+            "password1",
+            "iloveyou",
+            "00000000",
+            "qwertyuiop",
+            "sunshine",
+            "princess",
+            "football",
+            "monkey12",
+            "abc12345",
+            "letmein1",
+            "trustno1",
+            "superman",
+            "welcome1",
+            "passw0rd",
+            "p@ssw0rd",
+            "starwars",
+            "baseball",
+            "dragon123",
+            "michael1",
+            "azertyuiop",
+            "motdepasse",
+            "jetaime1",
+            "doudou123",
+            "soleil123",
+            "bonjour1",
+            "loulou12",
+            "87654321",
+            "asdfghjkl",
+            "zxcvbnm1",
+            "qazwsxedc",
+            "1qaz2wsx",
+            "q1w2e3r4t5",
+            "147258369",
+            "a1b2c3d4",
+            "Admin123!",
+            "Welcome2024!",
+            "Summer2023",
+            "changeme",
+            "changeme!",
+            "Passw0rd!",
+            "987654321",
+            "12341234",
+            "112233445566",
+            "loveyou123",
+            "master12",
+            "shadow123",
+            "qwer1234",
+            "aaaaaaaa1a",
+            "whatever",
+            "computer",
+            "internet",
+            "administrator",
         ] {
             let known = is_common(password) || password == "112233445566" || password == "aaaaaaaa1a";
             assert!(known, "{password}");
@@ -131,8 +184,17 @@ mod tests {
     #[test]
     fn what_nobody_else_thinks_of_passes() {
         for password in [
-            "kvq7nwzb", "correct horse battery staple", "wandelndenachtigall", "7302946158", "tr0ub4dor&3", "blauer-elefant",
-            "mein hund frisst gern", "x9!Lm#2qP", "Ζεύς και Ήρα", "une girafe bleue danse", "sailing past the island",
+            "kvq7nwzb",
+            "correct horse battery staple",
+            "wandelndenachtigall",
+            "7302946158",
+            "tr0ub4dor&3",
+            "blauer-elefant",
+            "mein hund frisst gern",
+            "x9!Lm#2qP",
+            "Ζεύς και Ήρα",
+            "une girafe bleue danse",
+            "sailing past the island",
         ] {
             assert!(!is_common(password), "{password}");
         }
@@ -141,7 +203,10 @@ mod tests {
     #[test]
     fn the_words_are_lower_case_letters_and_each_stands_there_once() {
         let all: Vec<&str> = include_str!("common.txt").split_whitespace().collect();
-        assert!(all.iter().all(|word| word.chars().all(|c| c.is_alphabetic() && c.is_lowercase())), "lower case");
+        assert!(
+            all.iter().all(|word| word.chars().all(|c| c.is_alphabetic() && c.is_lowercase())),
+            "lower case"
+        );
         assert_eq!(all.len(), WORDS.len(), "once");
         assert!(all.len() > 700, "{}", all.len());
     }

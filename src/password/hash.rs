@@ -81,7 +81,7 @@ impl Hash {
     /// Reads what [`Self::text`] wrote, or a hash of `htpasswd` or `crypt`.
     pub fn parse(text: &str) -> Option<Self> {
         let scheme = if text.starts_with("$argon2id$") {
-            PasswordHash::new(text).ok()?;
+            PasswordHash::new(text).ok().filter(|hash| hash.salt.is_some() && hash.hash.is_some())?;
             Scheme::Argon2id
         } else if ["$2y$", "$2b$", "$2a$"].iter().any(|prefix| text.starts_with(prefix)) {
             text.parse::<bcrypt::HashParts>().ok()?;
@@ -215,7 +215,11 @@ mod tests {
     fn hashes_of_other_programs_are_compared_with_and_called_outdated() {
         for (name, password, hash) in [
             ("apr1 of openssl", "Tr0ub4dor&3", "$apr1$abcdefgh$uKwRFhVF7xIEaribjYms4."),
-            ("sha256-crypt of openssl", "Tr0ub4dor&3", "$5$abcdefgh$5trO9qTaLlR3B5F0SFWD25qek6wuypUgQsCdjQ8/IcC"),
+            (
+                "sha256-crypt of openssl",
+                "Tr0ub4dor&3",
+                "$5$abcdefgh$5trO9qTaLlR3B5F0SFWD25qek6wuypUgQsCdjQ8/IcC",
+            ),
             (
                 "sha512-crypt of openssl",
                 "Tr0ub4dor&3",
@@ -228,7 +232,10 @@ mod tests {
             assert_eq!(hash.verify(&Secret::new(""), &cheap()), Verified::No, "{name}");
         }
         let bcrypt = bcrypt::hash_with_salt("Tr0ub4dor&3", 4, [7; 16]).unwrap();
-        for text in [bcrypt.format_for_version(bcrypt::Version::TwoY), bcrypt.format_for_version(bcrypt::Version::TwoB)] {
+        for text in [
+            bcrypt.format_for_version(bcrypt::Version::TwoY),
+            bcrypt.format_for_version(bcrypt::Version::TwoB),
+        ] {
             let hash = Hash::parse(&text).unwrap();
             assert_eq!(hash.verify(&Secret::new("Tr0ub4dor&3"), &cheap()), Verified::Outdated);
             assert_eq!(hash.verify(&Secret::new("Tr0ub4dor"), &cheap()), Verified::No);
@@ -257,8 +264,15 @@ mod tests {
     #[test]
     fn what_is_no_hash_is_not_taken_for_one() {
         for text in [
-            "", "secret", "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "$1$abcdefgh$abcdefghijklmnopqrstuv", "$apr1$abcdefgh$short",
-            "$apr1$$uKwRFhVF7xIEaribjYms4.", "$2y$10$short", "$argon2id$v=19$m=1", "$argon2i$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$AAAA",
+            "",
+            "secret",
+            "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
+            "$1$abcdefgh$abcdefghijklmnopqrstuv",
+            "$apr1$abcdefgh$short",
+            "$apr1$$uKwRFhVF7xIEaribjYms4.",
+            "$2y$10$short",
+            "$argon2id$v=19$m=1",
+            "$argon2i$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$AAAA",
             "rOvxCTyDMhn1g",
         ] {
             assert_eq!(Hash::parse(text), None, "{text}");
@@ -279,6 +293,8 @@ mod tests {
         let hash = cheap().hash(&Secret::new("kvq7nwzb"), &SystemRandom).unwrap();
         let dearer = Costs::new(128, 1, 1).unwrap();
         assert_eq!(hash.verify(&Secret::new("kvq7nwzb"), &dearer), Verified::Outdated);
-        assert!(Costs::new(1, 1, 1).is_err() && Costs::new(64, 0, 1).is_err() && Costs::new(64, 1, 0).is_err());
+        assert!(
+            Costs::new(1, 1, 1).is_err() && Costs::new(64, 0, 1).is_err() && Costs::new(64, 1, 0).is_err()
+        );
     }
 }

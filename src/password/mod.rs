@@ -55,13 +55,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            memory: Size::bytes(19 << 20),
-            passes: 2,
-            lanes: 1,
-            hashing_at_once: 2,
-            shortest_password: 8,
-        }
+        Self { memory: Size::bytes(19 << 20), passes: 2, lanes: 1, hashing_at_once: 2, shortest_password: 8 }
     }
 }
 

@@ -115,7 +115,10 @@ mod tests {
         let hasher = Hasher::new(&cheap, Arc::new(SystemRandom)).unwrap();
         let hash = hasher.hash(&Secret::new("correct horse")).await.unwrap();
         hasher.warm().unwrap();
-        let verify = |stored, password: String| { let hasher = &hasher; async move { hasher.verify(stored, &Secret::new(password)).await } };
+        let verify = |stored, password: String| {
+            let hasher = &hasher;
+            async move { hasher.verify(stored, &Secret::new(password)).await }
+        };
         assert_eq!(verify(Some(hash.clone()), "correct horse".to_owned()).await, Ok(Verified::Yes));
         assert_eq!(verify(Some(hash), "correct hors".to_owned()).await, Ok(Verified::No));
         assert_eq!(verify(None, "correct horse".to_owned()).await, Ok(Verified::No));

@@ -127,7 +127,9 @@ pub(super) async fn request(site: &Site, typed: &str, applicant: &Applicant, wai
         requested_from: applicant.client,
         request_id: applicant.request_id.clone(),
         expires,
-        forget_before: Timestamp::from_millis(now.as_millis().saturating_sub_unsigned(u64::try_from(KEPT.as_millis()).unwrap_or(0))),
+        forget_before: Timestamp::from_millis(
+            now.as_millis().saturating_sub_unsigned(u64::try_from(KEPT.as_millis()).unwrap_or(0)),
+        ),
     };
     if let Err(error) = shared.accounts.issue_reset(reset).await {
         return broken(error);

@@ -54,11 +54,14 @@ pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password
         return Redeeming::Limited(wait.as_duration());
     }
     let redeeming = match Way::at(visit.site) {
-        Way::Cms => Redeeming::Done(visit.site.cms.redeem(&ticket.token, user, password, &visit.asker()).await),
+        Way::Cms => {
+            Redeeming::Done(visit.site.cms.redeem(&ticket.token, user, password, &visit.asker()).await)
+        }
         Way::Issued => issued::redeem(visit, ticket, user, password).await,
     };
     visit.site.metrics.resets.count("redeem", redeeming.verdict().as_str());
-    let (shown, verdict, evidence) = (loggable_user(user), redeeming.verdict().as_str(), redeeming.evidence());
+    let (shown, verdict, evidence) =
+        (loggable_user(user), redeeming.verdict().as_str(), redeeming.evidence());
     tracing::info!(id = visit.caller.request_id, site, user = shown, %client, verdict, evidence, "reset link used");
     // The gate's own way has ended its users' sessions already, together with the old password.
     if redeeming.verdict() == Verdict::Ok && Way::at(visit.site) == Way::Cms {

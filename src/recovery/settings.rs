@@ -120,7 +120,9 @@ crate::config::values::deserialize_from_str!(FieldName, FieldValue);
 fn more_than_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
     let span = Span::deserialize(deserializer)?;
     if span.is_zero() {
-        return Err(de::Error::custom("a link that works for no time is of no use; write a duration such as \"10m\""));
+        return Err(de::Error::custom(
+            "a link that works for no time is of no use; write a duration such as \"10m\"",
+        ));
     }
     Ok(span)
 }

@@ -42,7 +42,8 @@ impl Ticket {
         let shared = visit.shared();
         let until = shared.clock.now().after(LIFETIME).as_millis();
         let browser = self.browser.as_ref().map(|mark| mark.expose().to_owned());
-        let sealed = Sealed { token: self.token.expose().to_owned(), user: self.user.clone(), browser, until };
+        let sealed =
+            Sealed { token: self.token.expose().to_owned(), user: self.user.clone(), browser, until };
         let plain = Secret::new(serde_json::to_string(&sealed).ok()?);
         let sealed = shared.sealer.seal(PURPOSE, visit.site.name.as_bytes(), plain.expose().as_bytes());
         Some(cookie::set(Name::Reset, visit.site.is_secure(), &URL_SAFE_NO_PAD.encode(sealed), None))

@@ -34,7 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const APPLICATION_ID: i64 = 0x4c59_4348;
 
 /// What makes format n+1 from format n (`PRAGMA user_version`). Never change one that was released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE session (
         id_hash     BLOB PRIMARY KEY NOT NULL,
         site        TEXT NOT NULL,
@@ -48,7 +49,8 @@ const MIGRATIONS: &[&str] = &["
         kept        BLOB NOT NULL
     ) STRICT;
     CREATE INDEX session_expires ON session (expires);
-", "
+",
+    "
     ALTER TABLE session ADD COLUMN groups TEXT NOT NULL DEFAULT '';
     CREATE TABLE local_user (
         id            INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -84,7 +86,8 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT;
     CREATE INDEX issued_reset_user ON issued_reset (user_id);
     CREATE INDEX issued_reset_requested ON issued_reset (requested);
-"];
+",
+];
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 

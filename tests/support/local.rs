@@ -83,7 +83,11 @@ impl Mail {
     /// The path of the reset link in it.
     pub fn link(&self) -> String {
         let start = format!("http://{HOST}/_gate/reset-password?token=");
-        let line = self.text.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("{}", self.text));
+        let line = self
+            .text
+            .lines()
+            .find(|line| line.starts_with(&start))
+            .unwrap_or_else(|| panic!("{}", self.text));
         line.strip_prefix(&format!("http://{HOST}")).unwrap().to_owned()
     }
 }

@@ -13,7 +13,7 @@ use super::*;
 use crate::clock::{ManualClock, SystemClock, Timestamp};
 use crate::random::SystemRandom;
 use crate::secret::Secret;
-use crate::store::{Groups, self, Problem, SessionUpdate, StoreUrl};
+use crate::store::{self, Groups, Problem, SessionUpdate, StoreUrl};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -48,8 +48,8 @@ impl Accounts for Sqlite {
                 .query_row(params![site, name], user_row)
                 .optional()?;
             let Some(mail) = mail.filter(|_| named.is_none()) else { return Ok(named) };
-            let mut all =
-                connection.prepare_cached("SELECT * FROM local_user WHERE site = ?1 AND mail_key = ?2 LIMIT 2")?;
+            let mut all = connection
+                .prepare_cached("SELECT * FROM local_user WHERE site = ?1 AND mail_key = ?2 LIMIT 2")?;
             let mut found = all.query_map(params![site, mail], user_row)?.collect::<Result<Vec<_>, _>>()?;
             Ok(found.pop().filter(|_| found.is_empty()))
         })
@@ -165,7 +165,8 @@ fn change_user(
         }
         UserChange::Mail(mail) => {
             let sql = "UPDATE local_user SET mail = ?2, mail_key = ?3 WHERE id = ?1";
-            let done = transaction.execute(sql, params![id, mail, mail.as_deref().map(account::canonical)])?;
+            let done =
+                transaction.execute(sql, params![id, mail, mail.as_deref().map(account::canonical)])?;
             void_resets(transaction, id, at)?;
             return Ok(done > 0);
         }
@@ -182,7 +183,9 @@ fn change_user(
             "UPDATE local_user SET disabled = ?2, version = version + 1 WHERE id = ?1",
             params![id, disabled],
         )?,
-        UserChange::Removed => transaction.execute("UPDATE local_user SET version = version + 1 WHERE id = ?1", [id])?,
+        UserChange::Removed => {
+            transaction.execute("UPDATE local_user SET version = version + 1 WHERE id = ?1", [id])?
+        }
     };
     if changed == 0 {
         return Ok(false);
@@ -269,3 +272,6 @@ fn moment(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
 fn address(text: &str) -> rusqlite::Result<IpAddr> {
     text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))
 }
+
+#[cfg(test)]
+mod tests;
