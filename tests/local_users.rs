@@ -533,6 +533,58 @@ async fn a_mail_that_the_server_does_not_take_now_is_sent_when_it_does() {
     assert_eq!(redeem(&mut browser(&gate), &link, "jane", OTHER).await.status, 200);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_fails_is_told_and_leaves_everything_as_it_was() {
+    let backend = StandIn::plone60();
+    let gate = gate(&backend, "");
+    users(&gate, &["add", "jane", "--email", "jane@example.org"], GOOD);
+    let link = link(&gate, "jane").await;
+    let mut jane = browser(&gate);
+    jane.sign_in("jane", GOOD).await;
+    let mut holder = browser(&gate);
+    assert_eq!(holder.follow(&link).await.1.status, 200);
+    let store = rusqlite::Connection::open(gate.folder().join("var/lychgate.db")).unwrap();
+    store.execute_batch("ALTER TABLE local_user RENAME TO away").unwrap();
+    let refused = browser(&gate).sign_in("jane", GOOD).await;
+    assert_eq!(refused.status, 502, "nobody says that the password is wrong: {}", refused.text());
+    let asked = browser(&gate).submit(FORGOT, &[("username", "jane")]).await;
+    assert_eq!(asked.status, 200, "as for everybody: {}", asked.text());
+    let fields = [("username", "jane"), ("password", OTHER), ("password_confirm", OTHER)];
+    let answer = holder.submit(RESET, &fields).await;
+    assert_eq!(answer.status, 502);
+    assert!(answer.texts("[role=alert]").join(" ").contains("was not changed"), "{}", answer.text());
+    store.execute_batch("ALTER TABLE away RENAME TO local_user").unwrap();
+    assert_eq!(jane.get("/docs").await.status, 200, "nothing has ended");
+    assert!(signs_in(&gate, "jane", GOOD).await);
+    assert_eq!(holder.submit(RESET, &fields).await.status, 200, "the link is as good as before");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sites_share_users_only_where_they_are_told_to() {
+    let backend = StandIn::plone60();
+    let shop = format!(
+        "[[site]]\nname = \"shop\"\npublic_url = \"http://shop.example.test\"\nbackend_url = \"{}\"\nsign_in = \"local\"\n",
+        backend.url()
+    );
+    let shared = gate(&backend, &format!("{shop}users = \"intranet\"\n"));
+    let apart = gate(&backend, &shop);
+    users(&shared, &["add", "jane", "--email", "jane@example.org"], GOOD);
+    users(&apart, &["add", "jane", "--site", "intranet"], GOOD);
+    for (gate, status) in [(&shared, 303), (&apart, 403)] {
+        let mut there = Browser::new(gate.address, "shop.example.test");
+        assert_eq!(there.sign_in("jane", GOOD).await.status.as_u16(), status);
+    }
+    let ambiguous = run(&apart, &["users", "disable", "jane"], "");
+    let told = String::from_utf8_lossy(&ambiguous.stderr).into_owned();
+    assert!(told.contains("name one with --site: intranet, shop"), "{told}");
+
+    let mut there = Browser::new(shared.address, "shop.example.test");
+    there.sign_in("jane", GOOD).await;
+    let link = link(&shared, "jane").await;
+    assert_eq!(redeem(&mut browser(&shared), &link, "jane", OTHER).await.status, 200);
+    assert_eq!(there.get("/docs").await.status, 302, "the sessions at both sites end");
+}
+
 #[test]
 fn every_mail_can_be_looked_at_in_every_language() {
     let backend = StandIn::plone60();

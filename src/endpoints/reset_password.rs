@@ -2,9 +2,10 @@
 //!
 //! The token does not stay in the address, where histories, logs and the next site's `Referer` would have it: the link
 //! leads on to this page, and the token travels in a cookie that only the gate can read, for as long as it takes to fill in
-//! the form. Opening the link asks the CMS nothing, so a mail scanner that follows it spoils nothing.
+//! the form. Opening the link asks the CMS nothing, so a mail scanner that follows it spoils nothing. A link of the gate's own is
+//! looked up, so that its holder learns at once if it is used or too old; that spoils nothing either.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use hyper::body::Incoming;
 
 use super::form::{self, Bad, Form};
@@ -23,6 +24,10 @@ pub(crate) async fn capture(visit: &Visit<'_>, token: Option<Secret>, user: Opti
     };
     let ticket = match Way::at(visit.site) {
         Way::Cms => Ticket { token, user, browser: None },
+        // Who only looks whether a link leads anywhere has not opened it.
+        Way::Issued if visit.caller.parts.method == Method::HEAD => {
+            return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link");
+        }
         Way::Issued => match recovery::open(visit, token).await {
             Ok(ticket) => ticket,
             Err(dead) => {

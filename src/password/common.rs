@@ -48,8 +48,8 @@ pub(super) fn is_common(password: &str) -> bool {
 
 /// `p@ssw0rd` as `password`. What stands behind the last letter stays: digits there are digits.
 fn plain(lower: &str) -> String {
-    let end = lower.char_indices().filter(|(_, c)| c.is_alphabetic()).map(|(at, c)| at + c.len_utf8()).last();
-    let (word, rest) = lower.split_at_checked(end.unwrap_or(0)).unwrap_or((lower, ""));
+    let word = lower.trim_end_matches(|c: char| !c.is_alphabetic());
+    let rest = lower.strip_prefix(word).unwrap_or_default();
     let letter = |c| match c {
         '0' => 'o',
         '1' | '!' | '|' => 'i',
