@@ -28,6 +28,7 @@ fn the_sample_names_every_key_with_its_default() {
         "# password =",
         "# ca =",
         "# tls =",
+        "# dkim =",
         "# templates =",
         "# header =",
         "# trusted_requests =",

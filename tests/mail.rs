@@ -491,3 +491,81 @@ fn a_message_without_internal_names_arrives_byte_for_byte() {
         })
         .unwrap();
 }
+
+#[test]
+fn every_form_of_an_address_that_the_rfcs_allow_is_passed_on_as_it_came() {
+    let sink = MailSink::start();
+    let gate = before(&sink, "");
+    for hello in [
+        "EHLO [127.0.0.1]",
+        "EHLO [IPv6:::1]",
+        "EHLO plone_host",
+        "EHLO localhost.localdomain",
+        "ehlo a",
+        "HELO a",
+        "EHLO a",
+    ] {
+        let mut cms = Cms::connect(&gate);
+        cms.says(hello, "250");
+    }
+    // What the CMS says, and what the server hears of it.
+    for (mail, rcpt, heard_mail, heard_rcpt) in [
+        ("MAIL FROM:<a@example.org>", "RCPT TO:<b@[127.0.0.1]>", "<a@example.org>", "<b@[127.0.0.1]>"),
+        (
+            "MAIL FROM:<a@[IPv6:::1]>",
+            "RCPT TO:<b@[IPv6:2001:db8::1]>",
+            "<a@[IPv6:::1]>",
+            "<b@[IPv6:2001:db8::1]>",
+        ),
+        ("MAIL FROM: <a@example.org>", "RCPT TO: <b@example.org>", "<a@example.org>", "<b@example.org>"),
+        (
+            "mail FROM:<a@example.org> size=100",
+            "rcpt TO:<b@example.org>",
+            "<a@example.org>",
+            "<b@example.org>",
+        ),
+        (
+            "Mail From:<a@example.org> body=8bitmime",
+            "Rcpt To:<b@example.org>",
+            "<a@example.org>",
+            "<b@example.org>",
+        ),
+        ("MAIL FROM:<a@example.org>", "RCPT TO:<Postmaster>", "<a@example.org>", "<postmaster>"),
+        ("MAIL FROM:<>", "RCPT TO:<\"a b\"@example.org>", "<>", "<\"a b\"@example.org>"),
+        (
+            "MAIL FROM:<a+b=c@example.org>",
+            "RCPT TO:<o'neill@example.org>",
+            "<a+b=c@example.org>",
+            "<o'neill@example.org>",
+        ),
+        (
+            "MAIL FROM:<ü@bücher.example> SMTPUTF8",
+            "RCPT TO:<用户@例え.jp>",
+            "<ü@bücher.example>",
+            "<用户@例え.jp>",
+        ),
+        (
+            "MAIL FROM:<a@xn--bcher-kva.example>",
+            "RCPT TO:<b@my_host.example>",
+            "<a@xn--bcher-kva.example>",
+            "<b@my_host.example>",
+        ),
+        (
+            "MAIL FROM:<@relay.example:a@example.org>",
+            "RCPT TO:<@x.example,@y.example:b@example.org>",
+            "<a@example.org>",
+            "<b@example.org>",
+        ),
+    ] {
+        let before = sink.commands().len();
+        let mut cms = Cms::connect(&gate);
+        cms.says("EHLO a", "250");
+        cms.says(mail, "250");
+        cms.says(rcpt, "250");
+        let said: Vec<String> = sink.commands().split_off(before);
+        let heard =
+            |start: &str| said.iter().find(|said| said.starts_with(start)).cloned().unwrap_or_default();
+        assert!(heard("MAIL").starts_with(&format!("MAIL FROM:{heard_mail}")), "{mail}: {said:?}");
+        assert_eq!(heard("RCPT"), format!("RCPT TO:{heard_rcpt}"), "{rcpt}");
+    }
+}

@@ -172,7 +172,7 @@ impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(&mut *locked(stream)).poll_read(cx, buf),
-            Self::Secure { greeting, stream } if greeting.is_empty() => Pin::new(stream).poll_read(cx, buf),
+            Self::Secure { greeting: [], stream } => Pin::new(stream).poll_read(cx, buf),
             Self::Secure { greeting, .. } => {
                 let (said, rest) = greeting.split_at(buf.remaining().min(greeting.len()));
                 buf.put_slice(said);

@@ -12,13 +12,17 @@
 //!
 //! Both ways may be through TLS (`tls`): the CMS's by STARTTLS, the server's as `mail.send` says (`connect`).
 //!
-//! What it does not do: sign messages anew whose DKIM signature a change
-//! broke (the signature is removed; let the server behind sign); look into parts that are signed or encrypted, which is said
+//! A DKIM signature that a change breaks is removed; with a key, messages are signed anew (`dkim`).
+//!
+//! What it does not do: look into parts that are signed or encrypted, which is said
 //! in the log; rename mailboxes (`From: admin@plone.internal` is the operator's to change); or answer for names in `Received` fields
 //! that servers before it wrote.
 
+mod address;
 mod connect;
+mod dkim;
 mod header;
+mod links;
 mod message;
 mod next;
 mod outgoing;
@@ -33,10 +37,13 @@ mod tls;
 mod trace;
 
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod tests;
 
+pub use links::Links;
 pub use message::{Outcome, TooDeep, rewrite};
 pub use outgoing::{Letter, Outgoing, Posted};
 pub use relay::{Bound, bind, check};
-pub use settings::{Destination, Identity, Relay, Sender, Server, Settings, Tls};
+pub use settings::{Destination, Dkim, Identity, Relay, Sender, Server, Settings, Tls};
 pub use templates::{Content, Kind, Mails, Values};

@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::connect::Route;
+use super::dkim::Signer;
+use super::links::Links;
 use super::message;
 use super::next::{Delivery, Next, Stop};
 use super::reply::Reply;
@@ -33,7 +35,9 @@ pub(super) struct Relay {
     pub(super) next: Next,
     /// What a CMS that asks for TLS is shown.
     pub(super) shown: Option<Shown>,
+    signer: Option<Arc<Signer>>,
     sites: Arc<Sites>,
+    links: Arc<Links>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     prefix: String,
@@ -59,6 +63,7 @@ pub fn bind(shared: &Shared) -> Result<Option<Bound>, String> {
         shared.config.sites.iter().map(|site| site.as_ref().public_url.as_ref().to_string()).collect();
     let trace = Trace::of(&public);
     let (stop, shown) = (stop(&shared.config, trace.name())?, shown(&shared.config)?);
+    let signer = signer(&shared.config)?.map(Arc::new);
     let listener = listen(address).map_err(|error| {
         format!("{address} cannot be listened on: {error}; stop what does, or choose another address in [mail.relay] listen")
     })?;
@@ -68,8 +73,10 @@ pub fn bind(shared: &Shared) -> Result<Option<Bound>, String> {
         settings: mail.relay.clone(),
         next: Next::new(stop, timeout),
         shown,
+        signer,
         trace,
         sites: Arc::new(Sites::new(shared.sites.iter().map(|site| site.origins.as_ref()))),
+        links: Arc::new(Links::new(shared.config.sites.iter().map(AsRef::as_ref))),
         clock: Arc::clone(&shared.clock),
         metrics: Arc::clone(&shared.metrics),
         prefix: prefix(shared.random.as_ref()),
@@ -80,7 +87,7 @@ pub fn bind(shared: &Shared) -> Result<Option<Bound>, String> {
 
 /// Tries the files and secrets that `[mail]` names, and keeps nothing. One sentence for each that cannot be used.
 pub fn check(config: &Config) -> Vec<String> {
-    [stop(config, "check").err(), shown(config).err()].into_iter().flatten().collect()
+    [stop(config, "check").err(), shown(config).err(), signer(config).err()].into_iter().flatten().collect()
 }
 
 /// Where mail goes by `[mail] send`.
@@ -108,6 +115,12 @@ fn shown(config: &Config) -> Result<Option<Shown>, String> {
                 key: in_folder(config, &files.key),
             })
         })
+        .transpose()
+}
+
+fn signer(config: &Config) -> Result<Option<Signer>, String> {
+    let dkim = config.mail.relay.dkim.as_ref();
+    dkim.map(|dkim| Signer::open(dkim.domain.as_str(), dkim.selector.as_str(), &in_folder(config, &dkim.key)))
         .transpose()
 }
 
@@ -205,14 +218,19 @@ impl Relay {
         let now = self.clock.now();
         let id = format!("{}-{:x}", self.prefix, self.messages.fetch_add(1, Ordering::Relaxed));
         let size = message.len();
-        let (sites, trace) = (Arc::clone(&self.sites), self.trace.clone());
+        let links = Arc::clone(&self.links);
+        let (sites, trace, signer) = (Arc::clone(&self.sites), self.trace.clone(), self.signer.clone());
         // A large message takes its time; other conversations go on meanwhile.
         let looked_into = tokio::task::spawn_blocking(move || {
             trace.check(&message).map_err(|_| Reply::new(554, "5.4.6 The message goes round in circles"))?;
-            let mut done = message::rewrite(&sites, &message)
+            let mut done = message::rewrite(&sites, &links, &message)
                 .map_err(|error| Reply::new(554, &format!("5.6.0 The message has {error}")))?;
             let message = done.message.take().unwrap_or(message);
-            Ok((done, message))
+            // A signature that still holds is better than ours: it is the author's.
+            let signature = signer
+                .filter(|_| !message::is_signed(&message))
+                .and_then(|signer| signer.sign(&message, now));
+            Ok((done, [signature.unwrap_or_default(), message].concat()))
         })
         .await
         .unwrap_or_else(|_| Err(Reply::later("4.3.0 The message could not be looked into")));

@@ -44,6 +44,8 @@ pub struct Relay {
     pub connection_limit: usize,
     /// What the gate shows a CMS that asks for TLS (STARTTLS); none: it is not offered.
     pub tls: Option<Identity>,
+    /// By which messages are signed (DKIM) that have no signature, or none any more; none: they are not.
+    pub dkim: Option<Dkim>,
     /// Whether mail is taken through TLS only; not so.
     pub require_tls: bool,
     /// How long the CMS may say nothing; 5 min (RFC 5321, section 4.5.3.2.7).
@@ -65,6 +67,7 @@ impl Default for Relay {
             recipient_limit: 1000,
             connection_limit: 16,
             tls: None,
+            dkim: None,
             require_tls: false,
             idle_timeout: Span::minutes(5),
             reply_timeout: Span::minutes(10),
@@ -80,6 +83,47 @@ pub struct Identity {
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
+}
+
+/// A DKIM key and its name: the public one is to be found at `selector._domainkey.domain`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dkim {
+    /// The domain of the messages' authors. Others' messages are not signed.
+    pub domain: Label,
+    /// Which of its keys this is.
+    pub selector: Label,
+    /// The private key: a PEM file, RSA or Ed25519.
+    pub key: PathBuf,
+}
+
+/// A domain name, or a part of one, in ASCII; lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label(String);
+
+impl Label {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Label {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = |part: &str| {
+            !part.is_empty()
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        if text.split('.').all(plain) {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err(format!(
+                "`{text}` is no name in the DNS; write it like \"example.org\", beyond ASCII as \"xn--…\""
+            ))
+        }
+    }
 }
 
 /// Where mail goes: a mail server, or `"dir:var/mail"`.
@@ -198,7 +242,7 @@ impl fmt::Display for Server {
     }
 }
 
-deserialize_from_str!(Destination, Sender);
+deserialize_from_str!(Destination, Label, Sender);
 
 /// Who a mail comes from: `"Example Intranet <noreply@example.org>"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
