@@ -247,11 +247,6 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "[mail.relay]\nrequire_tls = true\nSITE",
             "proxy.toml:2:1: error: require_tls without `tls` would take no mail at all",
         ),
-        (
-            "mail of its own",
-            "[mail]\nfrom = \"a@example.org\"\n",
-            "`from`: the gate sends no mail of its own yet",
-        ),
         ("store", "[store]\nurl = \"mysql:a\"\n", "proxy.toml:2:7: error: "),
     ] {
         let findings = parse(&text.replace("SITE", SITE)).expect_err(name);
