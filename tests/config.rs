@@ -32,6 +32,8 @@ fn the_sample_names_every_key_with_its_default() {
         "# templates =",
         "# header =",
         "# trusted_requests =",
+        "# from =",
+        "# identity_headers =",
     ];
     let uncommented: String = SAMPLE
         .lines()
@@ -128,7 +130,34 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "proxy.toml:5:7: error: there is no dialogue `plon`; did you mean `plone`?",
         ),
         ("hosting", "SITEvirtual_hosting = \"zop\"\n", "proxy.toml:5:19: error: unknown variant `zop`"),
-        ("local users", "SITEsign_in = \"local\"\n", "unknown variant `local`"),
+        ("local users without a sender", "SITEsign_in = \"local\"\n", "[mail] needs `from`"),
+        (
+            "users of a site that has none",
+            "SITEsign_in = \"local\"\nusers = \"b\"\n",
+            "`b` is no site with local users of its own",
+        ),
+        (
+            "users of the CMS's",
+            "SITEusers = \"a\"\n",
+            "proxy.toml:5:9: error: `users` is for sites with sign_in = \"local\"",
+        ),
+        (
+            "the CMS's form for local users",
+            "[mail]\nfrom = \"a@example.org\"\nSITEsign_in = \"local\"\n[site.password_reset]\nform = \"backend\"\n",
+            "does not go with sign_in = \"local\"",
+        ),
+        (
+            "an identity in a field with another meaning",
+            "SITEidentity_headers = { user = \"X-Forwarded-For\" }\n",
+            "means something else",
+        ),
+        ("hashes for nothing", "[local_users]\npasses = 0\n", "[local_users] cannot be used"),
+        (
+            "a sender that is none",
+            "[mail]\nfrom = \"nobody\"\n",
+            "proxy.toml:2:8: error: `nobody` is no sender",
+        ),
+        ("links for no time", "SITE[site.password_reset]\nlink_lifetime = \"0\"\n", "works for no time"),
         (
             "TLS backend",
             "[[site]]\nname = \"a\"\npublic_url = \"https://a.example\"\nbackend_url = \"https://b.example\"\n",
@@ -217,11 +246,6 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "mail through TLS that is not there",
             "[mail.relay]\nrequire_tls = true\nSITE",
             "proxy.toml:2:1: error: require_tls without `tls` would take no mail at all",
-        ),
-        (
-            "mail of its own",
-            "[mail]\nfrom = \"a@example.org\"\n",
-            "`from`: the gate sends no mail of its own yet",
         ),
         ("store", "[store]\nurl = \"mysql:a\"\n", "proxy.toml:2:7: error: "),
     ] {

@@ -19,7 +19,7 @@ pub use self::site::{SignIn, Site, VirtualHosting};
 use self::url::Scheme;
 use self::values::SecretSource;
 use crate::secret::Secret;
-use crate::{admin, limits, listen, mail, observe, pages, session, store};
+use crate::{admin, limits, listen, mail, observe, pages, password, session, store};
 
 /// Everything `proxy.toml` says.
 #[derive(Clone, Debug, Deserialize)]
@@ -46,6 +46,9 @@ pub struct Config {
     /// What is logged.
     #[serde(default)]
     pub log: observe::Settings,
+    /// How passwords of local users are hashed.
+    #[serde(default)]
+    pub local_users: password::Settings,
     /// Where mail goes, and the relay for the CMS's own.
     #[serde(default)]
     pub mail: mail::Settings,
@@ -167,6 +170,10 @@ impl Config {
                 );
             }
             self.reset_findings(site, &mut error);
+            self.local_findings(site, &mut error);
+        }
+        if let Err(sentence) = self.local_users.costs() {
+            error(text.find("[local_users]").unwrap_or(0), sentence);
         }
         if let Some(sentence) = self.admin.finding() {
             error(text.find("[admin]").unwrap_or(0), sentence);
@@ -276,6 +283,56 @@ impl Config {
         }
     }
 
+    fn local_findings(&self, site: &Site, error: &mut impl FnMut(usize, String)) {
+        let offset = site.name.span().start;
+        if let Err(sentence) = site.identity_headers.check() {
+            error(offset, sentence);
+        }
+        if site.sign_in != SignIn::Local {
+            if let Some(users) = &site.users {
+                error(
+                    users.span().start,
+                    "`users` is for sites with sign_in = \"local\"; add that, or remove it".to_owned(),
+                );
+            }
+            return;
+        }
+        if let Some(users) = &site.users {
+            let named =
+                self.sites.iter().map(Spanned::as_ref).find(|other| other.name.as_ref() == users.as_ref());
+            if named.is_none_or(|other| {
+                other.sign_in != SignIn::Local
+                    || (other.users.is_some() && other.name.as_ref() != site.name.as_ref())
+            }) {
+                error(
+                    users.span().start,
+                    format!(
+                        "`{}` is no site with local users of its own; name one with sign_in = \"local\" and no `users`",
+                        users.as_ref()
+                    ),
+                );
+            }
+        }
+        if site.password_reset.form == crate::recovery::Form::Backend {
+            error(offset, "password_reset.form = \"backend\" does not go with sign_in = \"local\": the passwords are the gate's; remove it".to_owned());
+        }
+        if site.password_reset.enabled && self.mail.from.is_none() {
+            error(offset, "the gate mails reset links to local users, so [mail] needs `from`, such as \"Example Intranet <noreply@example.org>\"; or write password_reset = { enabled = false }".to_owned());
+        }
+    }
+
+    /// The site whose local users sign in at this one.
+    pub fn users_of<'c>(&self, site: &'c Site) -> &'c str {
+        site.users.as_ref().map_or(site.name.as_ref().as_str(), |users| users.as_ref().as_str())
+    }
+
+    /// The names of the sites at which the local users of `owner` sign in.
+    pub fn sites_with_users_of(&self, owner: &str) -> Vec<String> {
+        let sites = self.sites.iter().map(Spanned::as_ref);
+        let shared = sites.filter(|site| site.sign_in == SignIn::Local && self.users_of(site) == owner);
+        shared.map(|site| site.name.as_ref().clone()).collect()
+    }
+
     /// The secret itself.
     ///
     /// # Errors
@@ -304,7 +361,10 @@ impl Config {
         sentences.extend(self.store.secret.check(&self.folder).err().map(|error| error.to_string()));
         let mut warnings = Vec::new();
         match pages::Pages::load(&self.pages) {
-            Ok(pages) => warnings.extend(pages.warnings().iter().map(ToString::to_string)),
+            Ok(pages) => {
+                warnings.extend(pages.warnings().iter().map(ToString::to_string));
+                sentences.extend(mail::Mails::load(&self.pages, &pages).err().map(|error| error.to_string()));
+            }
             Err(error) => sentences.push(error.to_string()),
         }
         let errors = sentences.into_iter().map(|sentence| Finding::error(file, "", 0, sentence));

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::url::SiteUrl;
-use crate::{forward, gate, recovery, rewrite};
+use crate::{forward, gate, identity, recovery, rewrite};
 
 /// One site.
 #[derive(Clone, Debug, Deserialize)]
@@ -25,6 +25,11 @@ pub struct Site {
     /// Who vouches for a password; the CMS's own login form.
     #[serde(default)]
     pub sign_in: SignIn,
+    /// Whose local users sign in here: another site's, by its name; its own if left out.
+    pub users: Option<Spanned<String>>,
+    /// The fields that tell the backend who is signed in; none.
+    #[serde(default)]
+    pub identity_headers: identity::Headers,
     /// Further names and addresses of the backend, which must not get out either.
     #[serde(default)]
     pub internal_names: Vec<String>,
@@ -66,4 +71,6 @@ pub enum SignIn {
     /// The CMS's own login form.
     #[default]
     Backend,
+    /// The gate: it has users of its own.
+    Local,
 }

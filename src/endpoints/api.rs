@@ -50,7 +50,7 @@ pub(super) fn session(visit: &Visit<'_>) -> Answer {
     let Some(session) = &visit.session else {
         return visit.unauthorized(format!("{}/login", visit.site.prefix));
     };
-    let page = Page::Account { username: session.user(), csrf: "", sessions: &[] };
+    let page = Page::Account { username: session.user(), csrf: "", sessions: &[], change: None };
     let extra = [
         ("username", session.user().into()),
         ("site", session.site().into()),
@@ -115,13 +115,17 @@ async fn reset_by(visit: &Visit<'_>, body: Incoming) -> Answer {
     if let Some(answer) = input.missing(visit) {
         return answer;
     }
-    let ticket = Ticket { token, user: None };
+    let ticket = Ticket { token, user: None, browser: None };
     let redeeming = recovery::redeem(visit, &ticket, username.expose(), &password).await;
-    let code = match &redeeming {
-        Redeeming::Limited(_) => "limited",
+    let code = match redeeming.verdict() {
         // Whether an account exists is not for the holder of any odd link to learn.
-        Redeeming::Done(redeemed) if redeemed.verdict == Verdict::NoAccount => Verdict::Unknown.as_str(),
-        Redeeming::Done(redeemed) => redeemed.verdict.as_str(),
+        Verdict::NoAccount => Verdict::Unknown.as_str(),
+        verdict => verdict.as_str(),
+    };
+    let reason = match &redeeming {
+        Redeeming::Unfit(unfit) => Some(unfit.as_str()),
+        Redeeming::Dead(dead) => Some(dead.as_str()),
+        Redeeming::Limited(_) | Redeeming::Done(_) => None,
     };
     let home = Next::home(visit.site.public.path());
     let (page, verdict) = match reset_password::shown(&redeeming) {
@@ -131,7 +135,7 @@ async fn reset_by(visit: &Visit<'_>, body: Incoming) -> Answer {
         }
         reset_password::Shown::Dead(reason) => (Page::ResetDead { reason }, "reset_failed"),
     };
-    visit.outcome(page, code, [], verdict)
+    visit.outcome(page, code, reason.map(|reason| ("reason", reason.into())), verdict)
 }
 
 fn description() -> Answer {

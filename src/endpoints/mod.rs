@@ -40,7 +40,7 @@ pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Inco
             Endpoint::SignIn => sign_in::show(visit),
             Endpoint::SignOut => sign_out::show(visit),
             Endpoint::ForgotPassword if reset => forgot_password::show(visit),
-            Endpoint::ResetPassword if reset => reset_password::show(visit),
+            Endpoint::ResetPassword if reset => reset_password::show(visit).await,
             Endpoint::Account => account::show(visit),
             Endpoint::Asset(name) => assets::show(visit, name),
             Endpoint::Health => assets::health(),

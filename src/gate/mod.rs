@@ -155,7 +155,7 @@ impl Worker {
                 }
                 endpoints::answer(visit, endpoint, body).await
             }
-            Decision::TakenOver(taken_over) => take_over(visit, taken_over),
+            Decision::TakenOver(taken_over) => take_over(visit, taken_over).await,
             Decision::SignIn => {
                 let had =
                     cookie::values(visit.headers(), visit.site.cookies.of(Name::Session)).next().is_some();
@@ -186,6 +186,7 @@ impl Worker {
     /// Waits for what was left to do beside the answers.
     pub async fn finish(&self) {
         self.shared.background.finish().await;
+        self.shared.outgoing.finish().await;
     }
 }
 
@@ -295,7 +296,7 @@ fn redispatched(site: &Site, path: &[u8], name: &str, value: &str, client: IpAdd
 }
 
 /// Leads from a page of the CMS to the gate's own in its place.
-fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
+async fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
     if visit.audience() == Audience::Script {
         return visit.problem(ErrorKind::Forbidden, "taken_over");
     }
@@ -320,7 +321,7 @@ fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
             visit.to_own(see, "forgot-password", &format!("username={user}"), "taken_over")
         }
         TakenOver::ResetLink { token, user } if visit.site.reset.enabled => {
-            endpoints::capture(visit, token, user)
+            endpoints::capture(visit, token, user).await
         }
         TakenOver::RequestReset | TakenOver::ResetLink { .. } => {
             visit.problem(ErrorKind::NotFound, "taken_over")

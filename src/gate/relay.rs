@@ -18,6 +18,7 @@ use super::leaks::Guard;
 use super::named::{DESTINATION, IF};
 use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
+use crate::config::SignIn;
 use crate::config::values::Size;
 use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Upstream};
 use crate::pages::ErrorKind;
@@ -171,6 +172,7 @@ fn overrides(
             overrides.push((name, internal));
         }
     }
+    overrides.extend(site.identity_headers.of(session.map(Arc::as_ref)));
     if pass != Pass::Trusted {
         if headers.get_all(USER_AGENT).iter().any(|agent| site.is_trusted_agent(agent)) {
             overrides.push((USER_AGENT, None));
@@ -223,6 +225,10 @@ async fn challenged(
             visit.sign_in_first(false)
         });
     };
+    // Who signs in here is not the CMS's to know or forget: what it refuses, it refuses this person.
+    if visit.site.sign_in == SignIn::Local {
+        return Some(visit.problem(ErrorKind::Forbidden, "not_allowed_by_cms"));
+    }
     let kept = KeptCookies::from_bytes(&session.kept())?;
     match visit.site.cms.who_am_i(&kept, &visit.asker()).await {
         WhoAmI::Anonymous => {

@@ -10,8 +10,9 @@ use super::policy;
 use crate::admit::{CanonicalPath, PublicHost};
 use crate::cms::{self, Dialogue, Trust};
 use crate::config::url::{Scheme, SiteUrl};
-use crate::config::{self, VirtualHosting};
+use crate::config::{self, SignIn, VirtualHosting};
 use crate::forward::{self, Destination};
+use crate::identity;
 use crate::observe::metrics::SiteMetrics;
 use crate::recovery;
 use crate::rewrite::{Mode, Origins};
@@ -34,6 +35,14 @@ pub struct Site {
     pub home: String,
     /// Who may reach what.
     pub access: policy::Settings,
+    /// Who vouches for a password.
+    pub sign_in: SignIn,
+    /// The site whose local users sign in here, where they do.
+    pub users: String,
+    /// Every site at which those users can be signed in.
+    pub shared_with: Vec<String>,
+    /// The fields that tell the backend who is signed in.
+    pub identity_headers: identity::Headers,
     /// The conversation with its forms.
     pub cms: cms::Backend,
     /// Where forwarded requests go.
@@ -112,6 +121,10 @@ impl Site {
             home: format!("{}/", public.path()),
             prefix: format!("{}{}", public.path(), config.server.prefix.as_str()),
             access: site.access.clone(),
+            sign_in: site.sign_in,
+            users: config.users_of(site).to_owned(),
+            shared_with: config.sites_with_users_of(config.users_of(site)),
+            identity_headers: site.identity_headers.clone(),
             cms,
             destination,
             backend: (backend.host().name().trim_matches(['[', ']']).to_owned(), backend.port()),

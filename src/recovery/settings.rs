@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::config::values::SecretSource;
+use crate::config::values::{SecretSource, Span};
 
 /// How forgotten passwords are handled.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +27,12 @@ pub struct Settings {
     pub source_address: Option<IpAddr>,
     /// Requests that may use the CMS's own forms without signing in; none.
     pub trusted_requests: Option<TrustedRequests>,
+    /// How long a link that the gate issues to a local user works; `"10m"` (ASVS 5.0, 6.5.5), more than none.
+    #[serde(deserialize_with = "more_than_none")]
+    pub link_lifetime: Span,
+    /// Whether such a link works only in the browser that opened it first; no: some mail servers open every link to look for
+    /// malice, and the person would be left with a dead one.
+    pub bind_to_browser: bool,
 }
 
 impl Default for Settings {
@@ -39,6 +45,8 @@ impl Default for Settings {
             header: None,
             source_address: None,
             trusted_requests: None,
+            link_lifetime: Span::minutes(10),
+            bind_to_browser: false,
         }
     }
 }
@@ -108,6 +116,16 @@ impl std::str::FromStr for FieldValue {
 }
 
 crate::config::values::deserialize_from_str!(FieldName, FieldValue);
+
+fn more_than_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    if span.is_zero() {
+        return Err(de::Error::custom(
+            "a link that works for no time is of no use; write a duration such as \"10m\"",
+        ));
+    }
+    Ok(span)
+}
 
 fn address_or_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
     let text = String::deserialize(deserializer)?;

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
-use crate::store::SessionKey;
+use crate::store::{Groups, SessionKey};
 
 /// What the gate keeps for a session: the CMS's cookies, in a form that forwarding chooses.
 pub struct Kept(Zeroizing<Vec<u8>>);
@@ -46,6 +46,7 @@ pub struct Session {
     pub(super) remembered: bool,
     pub(super) client: IpAddr,
     pub(super) user_agent: Box<str>,
+    pub(super) groups: Groups,
     pub(super) state: State,
 }
 
@@ -99,6 +100,11 @@ impl Session {
     /// The User-Agent it began with, cut to 256 bytes.
     pub fn user_agent(&self) -> &str {
         &self.user_agent
+    }
+
+    /// The groups of a local user, as they were when it began; none of a CMS's.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// What is kept for it at this moment.

@@ -21,7 +21,7 @@ use crate::account;
 use crate::clock::Clock;
 use crate::random::Random;
 use crate::seal::Sealer;
-use crate::store::{Answer, SessionKey, SessionRow, Store, StoreError};
+use crate::store::{Answer, Groups, SessionKey, SessionRow, Store, StoreError};
 
 /// Longer User-Agents are cut: enough for every browser, and for a table.
 const USER_AGENT_BYTES: usize = 256;
@@ -45,6 +45,8 @@ pub struct NewSession<'a> {
     pub user_agent: &'a str,
     /// What to keep for the session, such as the CMS's cookies.
     pub kept: Vec<u8>,
+    /// The groups of a local user.
+    pub groups: Groups,
 }
 
 /// All sessions of this gate; shared by every worker.
@@ -159,6 +161,7 @@ impl Sessions {
             client: new.client,
             user_agent: new.user_agent.get(..cut.unwrap_or(0)).unwrap_or_default().to_owned(),
             kept: self.seal(key, new.site, new.user, &kept),
+            groups: new.groups,
         };
         let session = Arc::new(session(&row, kept));
         self.take_leave(instead_of.as_slice(), || self.store.insert_session(row, instead_of)).await?;
@@ -319,6 +322,7 @@ pub(super) fn session(row: &SessionRow, kept: Kept) -> Session {
         remembered: row.remembered,
         client: row.client,
         user_agent: row.user_agent.as_str().into(),
+        groups: row.groups.clone(),
         state: State {
             seen: AtomicI64::new(row.seen.as_millis()),
             expires: AtomicI64::new(row.expires.as_millis()),

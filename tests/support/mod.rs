@@ -5,6 +5,7 @@
 pub mod browser;
 pub mod gate;
 pub mod journey;
+pub mod local;
 pub mod mailer;
 pub mod mailsink;
 pub mod raw;

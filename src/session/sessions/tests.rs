@@ -14,7 +14,7 @@ use crate::clock::{ManualClock, SystemClock, Timestamp};
 use crate::random::SystemRandom;
 use crate::secret::Secret;
 use crate::session::cookie;
-use crate::store::{self, Problem, SessionUpdate, StoreUrl};
+use crate::store::{self, Groups, Problem, SessionUpdate, StoreUrl};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -133,6 +133,7 @@ fn new(user: &str) -> NewSession<'_> {
         client: [192, 0, 2, 1].into(),
         user_agent: "Browser",
         kept: b"__ac=abc".to_vec(),
+        groups: Groups::default(),
     }
 }
 
