@@ -230,7 +230,7 @@ async fn challenged(
                     .with_cookie(Some(cookie::clear(Name::Session, visit.site.is_secure()))),
             )
         }
-        WhoAmI::SignedIn => Some(visit.problem(ErrorKind::Forbidden, "not_allowed_by_cms")),
+        WhoAmI::SignedIn { .. } => Some(visit.problem(ErrorKind::Forbidden, "not_allowed_by_cms")),
         WhoAmI::Unknown { evidence } | WhoAmI::Unreachable { evidence } => {
             tracing::warn!(
                 id = visit.caller.request_id,

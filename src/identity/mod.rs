@@ -61,7 +61,7 @@ pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouc
     };
     let floor = tokio::time::Instant::now() + REFUSAL_FLOOR;
     let outcome = match visit.site.cms.sign_in(user, password, &visit.asker()).await {
-        SignIn::Ok { user, cookies } => {
+        SignIn::Ok { user, cookies, .. } => {
             forgive();
             return Vouched::Yes { user, kept: cookies };
         }

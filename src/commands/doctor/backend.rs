@@ -148,7 +148,7 @@ async fn nobody(ward: &Ward<'_>, report: &mut Report) {
     const CHECK: &str = "anonymity";
     match ward.site.cms.who_am_i(&KeptCookies::default(), &ward.asker).await {
         WhoAmI::Anonymous => report.ok(CHECK, "to the CMS, the gate without a visitor's sign-in is nobody"),
-        WhoAmI::SignedIn => report.fail(
+        WhoAmI::SignedIn { .. } => report.fail(
             CHECK,
             "to the CMS, the gate without any sign-in is somebody: so is every visitor, and no reset mail may be sent",
             "find what signs requests from this machine in (a trusted header, an address rule), and except the gate",
@@ -167,7 +167,7 @@ async fn account(ward: &Ward<'_>, report: &mut Report) {
     match ward.site.cms.sign_in(&account.user, &account.password, &ward.asker).await {
         SignIn::Ok { cookies, .. } => {
             match ward.site.cms.who_am_i(&cookies, &ward.asker).await {
-                WhoAmI::SignedIn => {
+                WhoAmI::SignedIn { .. } => {
                     report.ok(CHECK, "the password is right, and the CMS knows its own cookie again")
                 }
                 WhoAmI::Anonymous => report.fail(
