@@ -25,6 +25,7 @@ fn the_sample_names_every_key_with_its_default() {
         "# listen = \"127.0.0.1:2525\"",
         "# templates =",
         "# header =",
+        "# forgotten_password_url =",
         "# trusted_requests =",
     ];
     let uncommented: String = SAMPLE

@@ -56,7 +56,11 @@ impl DialogueError {
 }
 
 /// The dialogues that come with the gate.
-const BUILT_IN: &[(&str, &str)] = &[("plone", include_str!("dialogues/plone.toml"))];
+const BUILT_IN: &[(&str, &str)] = &[
+    ("plone", include_str!("dialogues/plone.toml")),
+    ("rest-registration", include_str!("dialogues/rest-registration.toml")),
+    ("none", include_str!("dialogues/none.toml")),
+];
 
 /// A dialogue as it is written: in a file, in `[[cms]]` of `proxy.toml`, or there by the name of its file.
 #[derive(Clone, Debug, Deserialize)]
@@ -114,6 +118,21 @@ impl Description {
         self.file.as_deref()
     }
 
+    /// Whether it says anything besides the name of its file, and perhaps the name that stands in it.
+    pub fn is_more_than_file(&self, in_file: &Self) -> bool {
+        let operations = self.sign_in.is_some()
+            || self.sign_out.is_some()
+            || self.who_am_i.is_some()
+            || self.request_reset.is_some()
+            || self.open_link.is_some()
+            || self.redeem.is_some()
+            || self.change_password.is_some();
+        operations
+            || !self.settings.is_empty()
+            || !self.challenge.is_empty()
+            || (self.name.is_some() && self.name != in_file.name)
+    }
+
     /// The dialogue, with some of its `[settings]` replaced.
     ///
     /// # Errors
@@ -146,7 +165,7 @@ impl Description {
             name,
             credentials: self.credentials.clone(),
             challenge: self.challenge.clone(),
-            paths: self.paths.clone(),
+            paths: self.paths.settled(&all).map_err(DialogueError::of)?,
             fields: self.fields.clone(),
             requests: self.requests.clone(),
             sign_in: operation::checked(self.sign_in.as_ref(), &ground("sign_in", &[User, Password]))?,

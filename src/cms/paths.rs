@@ -3,6 +3,8 @@
 //! An old CMS answers with the same page under many names: below any content, under prefixes, and by
 //! the name of a form field. A rule therefore looks at every segment of a path, not at its end.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, de};
 use url::form_urlencoded;
 
@@ -119,6 +121,31 @@ impl TokenRules {
 }
 
 impl PathRules {
+    /// With the values of `[settings]` in their places.
+    pub(super) fn settled(&self, settings: &BTreeMap<String, String>) -> Result<Self, String> {
+        let mut rules = self.clone();
+        let lists = [
+            &mut rules.sign_in,
+            &mut rules.sign_out,
+            &mut rules.reset_request,
+            &mut rules.reset_link,
+            &mut rules.closed,
+        ];
+        for pattern in lists.into_iter().flatten() {
+            let mut written = pattern.0.join("/");
+            for (name, value) in settings {
+                written = written.replace(&format!("{{settings.{name}}}"), value);
+            }
+            if written.contains("{settings.") || written.split('/').any(str::is_empty) {
+                return Err(format!(
+                    "`{written}` in `paths`: `[settings]` has no such value, or an unfit one"
+                ));
+            }
+            pattern.0 = written.split('/').map(str::to_owned).collect();
+        }
+        Ok(rules)
+    }
+
     /// Which of the gate's pages a path leads to, if any.
     ///
     /// `segments` are the path's segments, decoded, without the part before the site; `query` is the raw

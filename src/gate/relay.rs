@@ -148,6 +148,7 @@ fn overrides(
     }
     // Bodies are rewritten as they pass, so they come as they are.
     overrides.push((ACCEPT_ENCODING, Some(HeaderValue::from_static("identity"))));
+    overrides.extend(site.cms.dialogue().dropped_headers().map(|name| (name, None)));
     // A backend that knows only its own address checks these against it.
     let origins = &site.origins;
     for (name, internal) in [

@@ -11,5 +11,5 @@ mod ticket;
 
 pub use self::redeem::{Redeeming, redeem};
 pub use self::request::{Asked, request};
-pub use self::settings::{FieldName, FieldValue, Form, Settings, TrustHeader, TrustedRequests};
+pub use self::settings::{FieldName, FieldValue, ForgottenUrl, Form, Settings, TrustHeader, TrustedRequests};
 pub use self::ticket::Ticket;

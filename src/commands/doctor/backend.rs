@@ -13,10 +13,12 @@ pub(super) async fn examine(ward: &Ward<'_>, report: &mut Report) {
     let Some(product) = reachable(ward, report).await else { return };
     hosting(ward, product, report).await;
     form(ward, "sign-in form", ward.site.cms.examine_sign_in_form(&ward.asker).await, report);
-    if ward.site.reset.enabled {
+    if let Some(elsewhere) = ward.site.elsewhere() {
+        report.ok("mail-password form", format!("not looked for: {}", elsewhere.with("")));
+    } else if ward.site.requests_reset() {
         form(ward, "mail-password form", ward.site.cms.examine_reset_form(&ward.asker).await, report);
     } else {
-        report.ok("mail-password form", "not looked for: password_reset.enabled = false");
+        report.ok("mail-password form", "not looked for: switched off, or the dialogue has no such thing");
     }
     nobody(ward, report).await;
     account(ward, report).await;
@@ -212,7 +214,7 @@ async fn account(ward: &Ward<'_>, report: &mut Report) {
 /// Has a mail sent, if that was asked for.
 async fn mail(ward: &Ward<'_>, report: &mut Report) {
     const CHECK: &str = "mail";
-    if !ward.site.reset.enabled {
+    if !ward.site.requests_reset() {
         return;
     }
     let Some(user) = &ward.arguments.mailbox else {
