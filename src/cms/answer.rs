@@ -3,6 +3,7 @@
 //! Reading is defensive: the text of an answer is decoded whatever its charset claims to be, HTML is
 //! parsed, never searched, and what is told about it in a log is neither its text nor any value.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
@@ -201,13 +202,13 @@ impl Page {
 
     /// The texts of what `css` finds.
     pub(super) fn texts(&self, css: &CssSelector) -> Vec<String> {
-        self.html.select(css.as_selector()).take(20).map(|element| element.text().collect()).collect()
+        self.html.select(css.as_selector()).take(20).map(visible_text).collect()
     }
 
     /// Whether the text of something that `css` finds, without the blanks around and between, is as wanted.
     pub(super) fn any_text(&self, css: &CssSelector, wanted: impl Fn(&str) -> bool) -> bool {
         self.html.select(css.as_selector()).any(|element| {
-            let text: String = element.text().collect();
+            let text = visible_text(element);
             wanted(&text.split_whitespace().collect::<Vec<_>>().join(" "))
         })
     }
@@ -217,9 +218,22 @@ impl Page {
         let element = self.html.select(css.as_selector()).next()?;
         match attribute {
             Some(name) => element.attr(name).map(str::to_owned),
-            None => Some(element.text().collect()),
+            None => Some(visible_text(element)),
         }
     }
+}
+
+/// The text of an element, without that of scripts and the like.
+fn visible_text(element: ElementRef<'_>) -> String {
+    const UNSEEN: [&str; 4] = ["script", "style", "template", "noscript"];
+    let is_unseen = |name: &str| UNSEEN.contains(&name);
+    let unseen: HashSet<_> = element
+        .descendants()
+        .filter(|node| node.value().as_element().is_some_and(|element| is_unseen(element.name())))
+        .flat_map(|node| node.children().map(|child| child.id()))
+        .collect();
+    let pieces = element.descendants().filter(|node| !unseen.contains(&node.id()));
+    pieces.filter_map(|node| node.value().as_text().map(|text| text.text.to_string())).collect()
 }
 
 /// Fit for one line of a log.

@@ -106,7 +106,23 @@ impl Json {
             Self::Text(text) => text.settle(settings),
             Self::Plain(_) => Ok(()),
             Self::List(list) => list.iter_mut().try_for_each(|value| value.settle(settings)),
-            Self::Object(object) => object.values_mut().try_for_each(|value| value.settle(settings)),
+            Self::Object(object) => {
+                let mut settled = BTreeMap::new();
+                for (name, mut value) in std::mem::take(object) {
+                    value.settle(settings)?;
+                    let mut name = Template::parse(&name)?;
+                    name.settle(settings)?;
+                    if name.placeholders().next().is_some() {
+                        return Err(format!(
+                            "`{}`: a member's name holds no placeholder but {{settings.NAME}}",
+                            name.written()
+                        ));
+                    }
+                    settled.insert(name.fill(&Filling::default()).expose().to_owned(), value);
+                }
+                *object = settled;
+                Ok(())
+            }
         }
     }
 }

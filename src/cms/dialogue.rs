@@ -58,6 +58,8 @@ impl DialogueError {
 /// The dialogues that come with the gate.
 const BUILT_IN: &[(&str, &str)] = &[
     ("plone", include_str!("dialogues/plone.toml")),
+    ("structr", include_str!("dialogues/structr.toml")),
+    ("openacs", include_str!("dialogues/openacs.toml")),
     ("rest-registration", include_str!("dialogues/rest-registration.toml")),
     ("none", include_str!("dialogues/none.toml")),
 ];
@@ -353,7 +355,11 @@ verdict = "found"
 
     #[test]
     fn what_comes_with_the_gate_can_be_read() {
-        assert_eq!(Dialogue::built_in("plone").unwrap().unwrap().name(), "plone");
+        for name in Dialogue::names() {
+            let dialogue =
+                Dialogue::built_in(name).unwrap().unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(dialogue.name(), name);
+        }
         assert!(Dialogue::built_in("nothing").is_none());
         let example = Dialogue::from_toml(GOOD).unwrap();
         assert!(example.redeem.is_some() && example.request_reset.is_none());

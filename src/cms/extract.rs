@@ -33,6 +33,8 @@ pub(super) struct Extraction {
     header: Option<HeaderKey>,
     /// A part of the reset link's token.
     token: Option<String>,
+    /// What an earlier answer was asked to keep.
+    keep: Option<String>,
     /// Whether it is decoded from Base64 first.
     #[serde(default)]
     base64: bool,
@@ -54,11 +56,11 @@ impl Extraction {
             self.css.is_some(),
             self.header.is_some(),
             self.token.is_some(),
+            self.keep.is_some(),
         ];
         if places.into_iter().filter(|place| *place).count() != 1 {
-            return Err(
-                "a value is taken from one of `cookie`, `json`, `css`, `header` and `token`".to_owned()
-            );
+            return Err("a value is taken from one of `cookie`, `json`, `css`, `header`, `token` and `keep`"
+                .to_owned());
         }
         if self.attribute.is_some() && self.css.is_none() {
             return Err("`attribute` goes with `css`".to_owned());
@@ -117,6 +119,9 @@ impl Extraction {
         }
         if let Some(name) = &self.header {
             return seen.answer.headers.get(name.name())?.to_str().ok().map(str::to_owned);
+        }
+        if let Some(kept) = &self.keep {
+            return filling.kept.get(kept).map(|kept| kept.expose().to_owned());
         }
         filling.token_part(self.token.as_deref()?).map(str::to_owned)
     }

@@ -41,6 +41,8 @@ pub struct PathRules {
     user_query: Vec<String>,
     /// What may stand before a view's name without changing it.
     view_prefixes: Vec<String>,
+    /// What is the CMS's own business although a pattern fits it: paths that end in one of these.
+    passed: Vec<Pattern>,
     sign_in: Vec<Pattern>,
     sign_out: Vec<Pattern>,
     reset_request: Vec<Pattern>,
@@ -160,6 +162,8 @@ impl PathRules {
         let leads = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_within(&segments));
         if leads(&self.closed) {
             Some(TakenOver::Closed)
+        } else if self.passed.iter().any(|pattern| pattern.ends(&segments)) {
+            None
         } else if leads(&self.reset_link) {
             let (token, user) = self.token_and_user(&segments, query);
             Some(TakenOver::ResetLink { token, user })

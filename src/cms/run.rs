@@ -177,11 +177,12 @@ async fn judge<V: Named>(
         return Ok(judge_now(operation, at, &answer, rules, filling, PARSE_TIME.0));
     }
     let (operation, rules) = (Arc::clone(operation), Arc::clone(rules));
-    // All that reading an answer can need of it: a part of the token.
-    let (token, token_rules) = (filling.token.cloned(), filling.token_rules.cloned());
+    // All that reading an answer can need of it: parts of the token, what was kept.
+    let (token, token_rules, kept) =
+        (filling.token.cloned(), filling.token_rules.cloned(), filling.kept.clone());
     let elsewhere = tokio::task::spawn_blocking(move || {
         let filling =
-            Filling { token: token.as_ref(), token_rules: token_rules.as_ref(), ..Filling::default() };
+            Filling { token: token.as_ref(), token_rules: token_rules.as_ref(), kept, ..Filling::default() };
         judge_now(&operation, at, &answer, &rules, &filling, PARSE_TIME.1)
     });
     elsewhere.await.map_err(|_| "reading the answer was given up".to_owned())
