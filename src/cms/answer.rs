@@ -141,19 +141,42 @@ impl Answer {
         seen
     }
 
-    /// The form that `css` finds, as far as the next step needs it.
-    pub(super) fn form(&self, page: &Page, css: &CssSelector) -> Option<Form> {
+    /// The form that `css` finds, with its hidden fields, or with the whole of what a browser would send of it untouched.
+    pub(super) fn form(&self, page: &Page, css: &CssSelector, whole: bool) -> Option<Form> {
         let form = page.html.select(css.as_selector()).next()?;
         let action = self.url.join(form.attr("action").unwrap_or_default()).ok()?;
-        let hidden = form.descendants().filter_map(ElementRef::wrap).filter(|input| {
-            input.value().name() == "input"
-                && input.attr("type").is_some_and(|kind| kind.eq_ignore_ascii_case("hidden"))
-                && input.attr("disabled").is_none()
+        let controls = form.descendants().filter_map(ElementRef::wrap);
+        let controls = controls.filter(|control| control.attr("disabled").is_none());
+        let fields = controls.filter_map(|control| {
+            let is_hidden = control.attr("type").is_some_and(|kind| kind.eq_ignore_ascii_case("hidden"));
+            let wanted = whole || control.value().name() == "input" && is_hidden;
+            let value = if wanted { value_of(control) } else { None };
+            Some((control.attr("name")?.to_owned(), value?))
         });
-        let hidden = hidden.filter_map(|input| {
-            Some((input.attr("name")?.to_owned(), input.attr("value").unwrap_or_default().to_owned()))
-        });
-        Some(Form { action_path: action.path().to_owned(), hidden: hidden.collect() })
+        Some(Form { action_path: action.path().to_owned(), hidden: fields.collect() })
+    }
+}
+
+/// What a control contributes to its form when nobody touches it (HTML, section 4.10.22.4), buttons and files aside.
+fn value_of(control: ElementRef<'_>) -> Option<String> {
+    let kind = control.attr("type").unwrap_or_default().to_ascii_lowercase();
+    let value = control.attr("value");
+    match (control.value().name(), kind.as_str()) {
+        ("input", "submit" | "button" | "image" | "reset" | "file") => None,
+        ("input", "checkbox" | "radio") if control.attr("checked").is_none() => None,
+        ("input", "checkbox" | "radio") => Some(value.unwrap_or("on").to_owned()),
+        ("input", _) => Some(value.unwrap_or_default().to_owned()),
+        ("textarea", _) => Some(control.text().collect()),
+        ("select", _) => {
+            let options = || {
+                let all = control.descendants().filter_map(ElementRef::wrap);
+                all.filter(|option| option.value().name() == "option")
+            };
+            let chosen =
+                options().find(|option| option.attr("selected").is_some()).or_else(|| options().next())?;
+            Some(chosen.attr("value").map_or_else(|| chosen.text().collect(), str::to_owned))
+        }
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::cookies::{CookieName, CredentialRules};
 use super::extract::Extraction;
 use super::message::MessageSource;
 use super::paths::Suffix;
-use super::values::{AnyOf, CssSelector, HeaderKey, Pointer, StatusSet};
+use super::values::{AnyOf, CssSelector, HeaderKey, Pointer, Selectors, StatusSet};
 
 /// Everything named must hold; of a list, one entry. What is not named does not matter.
 ///
@@ -43,10 +43,12 @@ pub(super) struct Case<V> {
     /// A word in the class of `<body>`.
     #[serde(default = "Vec::new")]
     body_class: Vec<String>,
-    /// An element that the page has.
-    present: Option<CssSelector>,
-    /// An element that the page does not have.
-    absent: Option<CssSelector>,
+    /// An element that the page has; of a list, each.
+    #[serde(default)]
+    present: Selectors,
+    /// An element that the page does not have; of a list, none.
+    #[serde(default)]
+    absent: Selectors,
     /// Texts of elements; all of them.
     #[serde(default = "Vec::new")]
     text: Vec<TextOf>,
@@ -102,8 +104,8 @@ impl<V> Case<V> {
             return Err("a case needs either `verdict` or `next`".to_owned());
         }
         let page = !self.body_class.is_empty()
-            || self.present.is_some()
-            || self.absent.is_some()
+            || !self.present.0.is_empty()
+            || !self.absent.0.is_empty()
             || !self.text.is_empty();
         let cookies = !self.cookie_set.is_empty() || !self.cookie_cleared.is_empty();
         let redirect =
@@ -141,8 +143,8 @@ impl<V> Case<V> {
             && (self.cookie_cleared.is_empty() || cookie(answer, rules, &self.cookie_cleared, false))
             && (self.body_class.is_empty()
                 || page.is_some_and(|page| self.body_class.iter().any(|token| page.has_body_class(token))))
-            && self.present.as_ref().is_none_or(|css| page.is_some_and(|page| page.has(css)))
-            && self.absent.as_ref().is_none_or(|css| page.is_some_and(|page| !page.has(css)))
+            && self.present.0.iter().all(|css| page.is_some_and(|page| page.has(css)))
+            && self.absent.0.iter().all(|css| page.is_some_and(|page| !page.has(css)))
             && self.text.iter().all(|text| {
                 page.is_some_and(|page| {
                     page.any_text(&text.of, |found| {

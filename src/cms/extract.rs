@@ -43,8 +43,11 @@ pub(super) struct Extraction {
     skip: usize,
     /// The value begins behind this text.
     after: Option<String>,
-    /// The value ends before this text, which must be there.
+    /// The value ends before this text, which must be there,
     until: Option<String>,
+    /// unless this is true: then the value may go to the end.
+    #[serde(default)]
+    open_end: bool,
 }
 
 impl Extraction {
@@ -93,7 +96,11 @@ impl Extraction {
             None => text,
         };
         let text = match &self.until {
-            Some(until) => text.split_once(until.as_str())?.0,
+            Some(until) => match text.split_once(until.as_str()) {
+                Some((before, _)) => before,
+                None if self.open_end => text,
+                None => return None,
+            },
             None => text,
         };
         let text = text.trim();

@@ -65,6 +65,9 @@ pub(super) struct Step<V> {
     pub query: BTreeMap<String, Template>,
     /// The form in the answer before this step whose hidden fields are sent along.
     pub form: Option<CssSelector>,
+    /// Whether its other fields are sent along too, as they are filled in; no.
+    #[serde(default)]
+    pub whole_form: bool,
     /// Fields to send in the body.
     #[serde(default)]
     pub fields: BTreeMap<String, Template>,

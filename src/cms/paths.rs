@@ -48,7 +48,40 @@ pub struct PathRules {
     reset_request: Vec<Pattern>,
     reset_link: Vec<Pattern>,
     closed: Vec<Pattern>,
+    /// What a field of the query makes of a path that has many uses.
+    by_query: Vec<QueryRule>,
     pub(super) token: Option<TokenRules>,
+}
+
+/// What a path is for, where a field of its query says so (`wp-login.php?action=rp`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryRule {
+    path: Pattern,
+    field: String,
+    /// Any of these, in any case.
+    values: Vec<String>,
+    leads_to: Leads,
+}
+
+/// A list of patterns, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Leads {
+    SignIn,
+    SignOut,
+    ResetRequest,
+    ResetLink,
+    Closed,
+}
+
+impl QueryRule {
+    fn holds(&self, segments: &[&str], query: &str) -> bool {
+        self.path.is_within(segments)
+            && form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
+                name == self.field && self.values.iter().any(|wanted| wanted.eq_ignore_ascii_case(&value))
+            })
+    }
 }
 
 /// Where a reset link holds its token, and what a token looks like.
@@ -159,23 +192,35 @@ impl PathRules {
     ) -> Option<TakenOver> {
         let segments: Vec<&str> =
             segments.into_iter().filter(|s| !s.is_empty()).map(|segment| self.view_name(segment)).collect();
-        let leads = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_within(&segments));
-        if leads(&self.closed) {
-            Some(TakenOver::Closed)
-        } else if self.passed.iter().any(|pattern| pattern.ends(&segments)) {
-            None
-        } else if leads(&self.reset_link) {
-            let (token, user) = self.token_and_user(&segments, query);
-            Some(TakenOver::ResetLink { token, user })
-        } else if leads(&self.reset_request) {
-            Some(TakenOver::RequestReset)
-        } else if leads(&self.sign_out) {
-            Some(TakenOver::SignOut)
-        } else if leads(&self.sign_in) {
-            Some(TakenOver::SignIn)
-        } else {
-            None
+        let within = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_within(&segments));
+        let raw = query.unwrap_or_default();
+        let by_query = |to: Leads| self.by_query.iter().any(|r| r.leads_to == to && r.holds(&segments, raw));
+        let order = [
+            (Leads::Closed, &self.closed),
+            (Leads::ResetLink, &self.reset_link),
+            (Leads::ResetRequest, &self.reset_request),
+            (Leads::SignOut, &self.sign_out),
+            (Leads::SignIn, &self.sign_in),
+        ];
+        if within(&self.closed) {
+            return Some(TakenOver::Closed);
         }
+        // A field of the query says more than the path it is sent to.
+        let leads = order.iter().find(|(to, _)| by_query(*to)).map(|(to, _)| *to).or_else(|| {
+            let (to, _) = order.into_iter().find(|(_, patterns)| within(patterns))?;
+            let passed = to != Leads::Closed && self.passed.iter().any(|pattern| pattern.ends(&segments));
+            (!passed).then_some(to)
+        })?;
+        Some(match leads {
+            Leads::Closed => TakenOver::Closed,
+            Leads::ResetLink => {
+                let (token, user) = self.token_and_user(&segments, query);
+                TakenOver::ResetLink { token, user }
+            }
+            Leads::ResetRequest => TakenOver::RequestReset,
+            Leads::SignOut => TakenOver::SignOut,
+            Leads::SignIn => TakenOver::SignIn,
+        })
     }
 
     /// The fields of a query of the CMS's sign-in page that say where to go afterwards.

@@ -231,8 +231,10 @@ fn judge_now<V: Named>(
     let Some(next) = case.next.as_deref().and_then(|name| operation.position(name, at)) else {
         return judged;
     };
-    let wanted = operation.steps.get(next).and_then(|step| step.form.as_ref());
-    judged.form = seen.page.as_ref().zip(wanted).and_then(|(page, css)| answer.form(page, css));
+    let wanted =
+        operation.steps.get(next).and_then(|step| step.form.as_ref().map(|css| (css, step.whole_form)));
+    judged.form =
+        seen.page.as_ref().zip(wanted).and_then(|(page, (css, whole))| answer.form(page, css, whole));
     judged.outcome = format!("next: {}", case.next.as_deref().unwrap_or_default());
     judged.next = Some(next);
     judged

@@ -37,6 +37,18 @@ impl<'de> Deserialize<'de> for CssSelector {
     }
 }
 
+/// One selector or several.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Selectors(pub Vec<CssSelector>);
+
+impl<'de> Deserialize<'de> for Selectors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let all = AnyOf::deserialize(deserializer)?.0;
+        let all: Result<Vec<_>, String> = all.iter().map(|written| CssSelector::parse(written)).collect();
+        all.map(Self).map_err(de::Error::custom)
+    }
+}
+
 /// A text fit for a header's value.
 #[derive(Clone, Debug)]
 pub(super) struct HeaderText(pub HeaderValue);

@@ -68,9 +68,11 @@ impl OpenAcs {
     pub fn answer(&mut self, recorded: &Recorded) -> Canned {
         let (path, query) = recorded.target.split_once('?').unwrap_or((&recorded.target, ""));
         // Query and body are one, and a GET acts as well as a POST.
-        let source = if recorded.method == Method::POST { recorded.body.as_slice() } else { query.as_bytes() };
+        let source =
+            if recorded.method == Method::POST { recorded.body.as_slice() } else { query.as_bytes() };
         let form: Vec<(String, String)> = form_urlencoded::parse(source).into_owned().collect();
-        let field = |name: &str| form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value).to_owned();
+        let field =
+            |name: &str| form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value).to_owned();
         if recorded.header("upgrade-insecure-requests").is_some() {
             return Canned::html(302, "").header("location", &format!("https://public.example.org{path}"));
         }
@@ -87,7 +89,9 @@ impl OpenAcs {
             "/register/recover-password" => self.recover(&field, &form),
             "/user/password-reset" => self.reset(recorded, &field),
             "/pvt/home" => match self.who(recorded) {
-                Some(_) => page("Your Account", "<a href='/register/logout'>Log Out</a><a href='/pvt/home'>x</a>"),
+                Some(_) => {
+                    page("Your Account", "<a href='/register/logout'>Log Out</a><a href='/pvt/home'>x</a>")
+                }
                 None => redirect("/register/?return_url=/pvt/home"),
             },
             "/" => page("Welcome", "<a href='/register/'>Log In</a> Not logged in"),
@@ -127,7 +131,11 @@ impl OpenAcs {
 
     fn login(&mut self, recorded: &Recorded, field: &dyn Fn(&str) -> String) -> Canned {
         let form = |error: &str| {
-            let error = if error.is_empty() { String::new() } else { format!("<span class=\"form-error\">{error}</span>") };
+            let error = if error.is_empty() {
+                String::new()
+            } else {
+                format!("<span class=\"form-error\">{error}</span>")
+            };
             page(
                 "Log In",
                 &format!(
@@ -141,7 +149,11 @@ impl OpenAcs {
             return form("");
         }
         if field("__csrf_token") != TOKEN {
-            return page("Problem with your input", "Invalid request token (potential Cross-Site Request Forgery)").with_status(422);
+            return page(
+                "Problem with your input",
+                "Invalid request token (potential Cross-Site Request Forgery)",
+            )
+            .with_status(422);
         }
         if self.switches.authorities && !["5", "7"].contains(&field("authority_id").as_str()) {
             return form("Invalid choice");
@@ -164,7 +176,11 @@ impl OpenAcs {
             return page("Forbidden", "Emailing passwords is not allowed").with_status(403);
         }
         let form = |error: &str| {
-            let error = if error.is_empty() { String::new() } else { format!("<span class=\"form-error\">{error}</span>") };
+            let error = if error.is_empty() {
+                String::new()
+            } else {
+                format!("<span class=\"form-error\">{error}</span>")
+            };
             page(
                 "Reset Password",
                 &format!(
@@ -174,7 +190,12 @@ impl OpenAcs {
             )
         };
         let result = |said: &str| {
-            page("Reset Password", &format!("<p>{said}</p><p>Please check your inbox for a new randomly generated password. <a href=\"/register/\">Log in</a></p>"))
+            page(
+                "Reset Password",
+                &format!(
+                    "<p>{said}</p><p>Please check your inbox for a new randomly generated password. <a href=\"/register/\">Log in</a></p>"
+                ),
+            )
         };
         let key = if self.switches.by_email { "email" } else { "username" };
         if !sent.iter().any(|(name, _)| name == "email" || name == "username") {
@@ -209,7 +230,11 @@ impl OpenAcs {
 
     fn reset(&mut self, recorded: &Recorded, field: &dyn Fn(&str) -> String) -> Canned {
         let form = |error: &str| {
-            let error = if error.is_empty() { String::new() } else { format!("<span class=\"form-error\">{error}</span>") };
+            let error = if error.is_empty() {
+                String::new()
+            } else {
+                format!("<span class=\"form-error\">{error}</span>")
+            };
             page(
                 "Reset Password",
                 &format!(
@@ -220,7 +245,8 @@ impl OpenAcs {
             )
         };
         let Ok(id) = field("user_id").parse::<u32>() else { return Canned::html(422, "Invalid input") };
-        let Some(user) = self.users.iter().find(|(_, (known, ..))| *known == id).map(|(user, _)| *user) else {
+        let Some(user) = self.users.iter().find(|(_, (known, ..))| *known == id).map(|(user, _)| *user)
+        else {
             return page("Permission Denied", "Permission Denied").with_status(403);
         };
         if field("form:id") != "reset" || (recorded.method == Method::GET && field("password_1").is_empty()) {
@@ -237,7 +263,11 @@ impl OpenAcs {
         }
         self.users.get_mut(user).unwrap().2 = field("password_1");
         self.sessions.retain(|session| *session != id);
-        let said = if self.switches.lang == "de" { "Sie haben ein neues Passwort." } else { "You have successfully chosen a new password." };
+        let said = if self.switches.lang == "de" {
+            "Sie haben ein neues Passwort."
+        } else {
+            "You have successfully chosen a new password."
+        };
         page("Reset Password", &format!("<p>{said}</p><a href=\"/pvt/home\">Continue to Your Account</a>"))
     }
 }
@@ -260,11 +290,20 @@ fn redirect(to: &str) -> Canned {
 }
 
 fn gone(canned: Canned) -> Canned {
-    ["ad_session_id", "ad_user_login", "ad_secure_token", "ad_user_login_secure"].into_iter().fold(canned, |canned, name| {
-        canned.header("set-cookie", &format!("{name}=\"\"; Expires=Tue, 01-Jan-1980 01:00:00 GMT; Path=/"))
-    })
+    ["ad_session_id", "ad_user_login", "ad_secure_token", "ad_user_login_secure"].into_iter().fold(
+        canned,
+        |canned, name| {
+            canned
+                .header("set-cookie", &format!("{name}=\"\"; Expires=Tue, 01-Jan-1980 01:00:00 GMT; Path=/"))
+        },
+    )
 }
 
 fn page(title: &str, content: &str) -> Canned {
-    Canned::html(200, format!("<!DOCTYPE html><html lang=\"en\"><head><title>{title}</title></head><body><h1>{title}</h1>{content}</body></html>"))
+    Canned::html(
+        200,
+        format!(
+            "<!DOCTYPE html><html lang=\"en\"><head><title>{title}</title></head><body><h1>{title}</h1>{content}</body></html>"
+        ),
+    )
 }

@@ -59,7 +59,10 @@ impl Structr {
     /// The link in the last mail to this user: its path and query.
     pub fn link_of(&self, user: &str) -> Option<String> {
         let key = self.users[user].key.as_ref()?;
-        Some(format!("/reset-password?key={}&target=/reset-password&onerror=/reset-password", key.replace('!', "%21")))
+        Some(format!(
+            "/reset-password?key={}&target=/reset-password&onerror=/reset-password",
+            key.replace('!', "%21")
+        ))
     }
 
     pub fn password_of(&self, user: &str) -> String {
@@ -80,7 +83,10 @@ impl Structr {
                 };
                 match self.users.iter().find(|(name, user)| fits(name, user)).map(|(name, _)| *name) {
                     Some(name) => self.me(name).header("set-cookie", &self.begin(name)),
-                    None => problem(401, "Wrong username or password, or user is blocked. Check caps lock. Note: Username is case sensitive!"),
+                    None => problem(
+                        401,
+                        "Wrong username or password, or user is blocked. Check caps lock. Note: Username is case sensitive!",
+                    ),
                 }
             }
             (&Method::POST, "/structr/rest/logout") => {
@@ -93,14 +99,18 @@ impl Structr {
                 None => problem(401, "Access denied"),
             },
             (&Method::PUT, "/structr/rest/me") => match self.session(recorded) {
-                Some(_) if text("password").chars().count() < 4 => problem(422, "Unable to commit <b>transaction</b>, validation failed"),
+                Some(_) if text("password").chars().count() < 4 => {
+                    problem(422, "Unable to commit <b>transaction</b>, validation failed")
+                }
                 Some((_, name)) => {
                     self.users.get_mut(name).unwrap().password = text("password");
                     json_of(200, &json!({"result": [], "result_count": 0}))
                 }
                 None => problem(401, "Access denied"),
             },
-            (&Method::POST, "/structr/rest/reset-password") if !self.switches.granted => problem(401, "Access denied"),
+            (&Method::POST, "/structr/rest/reset-password") if !self.switches.granted => {
+                problem(401, "Access denied")
+            }
             (&Method::POST, "/structr/rest/reset-password") => {
                 let mail = text("eMail").trim().to_lowercase();
                 if mail.is_empty() {
@@ -121,9 +131,12 @@ impl Structr {
             (_, "/structr/rest/reset-password") => problem(405, "Method not allowed"),
             // The key goes first, whatever comes of it; the answer is always the same redirect.
             (&Method::GET, "/reset-password") => {
-                let key = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "key").map(|(_, key)| key.into_owned());
+                let key = url::form_urlencoded::parse(query.as_bytes())
+                    .find(|(name, _)| name == "key")
+                    .map(|(_, key)| key.into_owned());
                 let name = key.and_then(|key| {
-                    let (name, user) = self.users.iter_mut().find(|(_, user)| user.key.as_ref() == Some(&key))?;
+                    let (name, user) =
+                        self.users.iter_mut().find(|(_, user)| user.key.as_ref() == Some(&key))?;
                     user.key = None;
                     Some(*name)
                 });
