@@ -164,12 +164,12 @@ impl Backend {
         anonymous(self.ask(operation, filling, Some(cookies), false, asker).await)
     }
 
-    fn filling(&self) -> Filling<'_> {
+    pub(super) fn filling(&self) -> Filling<'_> {
         let token_rules = self.dialogue.paths().token.as_ref();
         Filling { public_url: self.client.public_url(), token_rules, ..Filling::default() }
     }
 
-    async fn ask<'a, V: Named>(
+    pub(super) async fn ask<'a, V: Named>(
         &'a self,
         operation: &Arc<Operation<V>>,
         filling: Filling<'a>,
@@ -209,7 +209,7 @@ fn anonymous(end: Result<Conclusion<Verdict>, Stopped>) -> Redeemed {
     }
 }
 
-fn cookies_of<V>(end: &Conclusion<V>) -> KeptCookies {
+pub(super) fn cookies_of<V>(end: &Conclusion<V>) -> KeptCookies {
     let mut cookies = KeptCookies::default();
     for cookie in &end.credentials {
         cookies.apply(cookie.clone());

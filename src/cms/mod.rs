@@ -53,6 +53,7 @@ mod extract;
 mod message;
 mod operation;
 mod paths;
+mod rehearse;
 mod run;
 mod template;
 mod values;
@@ -70,6 +71,7 @@ pub use cookies::{Change, CredentialRules, KeptCookies};
 pub use dialogue::{Description, Dialogue, DialogueError};
 pub use examine::{Examined, FormVerdict};
 pub use paths::{FieldRules, PathRules, TakenOver};
+pub use rehearse::{Rehearsal, Scene};
 pub use run::StepTaken;
 
 use crate::secret::Secret;
