@@ -304,7 +304,8 @@ fn a_dialogue_of_ones_own_is_read_and_its_mistakes_are_told() {
     let in_file = own.replace("[[cms]]\n", "").replace("[[cms.", "[[").replace("mine", "filed");
     std::fs::write(folder.path().join("good.toml"), &in_file).unwrap();
     std::fs::write(folder.path().join("bad.toml"), in_file.replace("{user}", "{usr}")).unwrap();
-    std::fs::write(folder.path().join("lost.toml"), in_file.replace("verdict = \"ok\"", "next = \"on\"")).unwrap();
+    std::fs::write(folder.path().join("lost.toml"), in_file.replace("verdict = \"ok\"", "next = \"on\""))
+        .unwrap();
     let site = |cms: &str| format!("{SITE}cms = \"{cms}\"\n");
     let read = |text: &str| Config::parse(Path::new("proxy.toml"), text, folder.path().to_owned());
     for (row, text) in [
@@ -318,18 +319,54 @@ fn a_dialogue_of_ones_own_is_read_and_its_mistakes_are_told() {
     let bad = folder.path().join("bad.toml").display().to_string();
     let lost = folder.path().join("lost.toml").display().to_string();
     for (row, text, expected) in [
-        ("unknown key", own.replace("status", "stats"), "proxy.toml:8:1: error: there is no key `stats` here; did you mean `status`?".to_owned()),
-        ("unknown placeholder", own.replace("{user}", "{usr}"), "proxy.toml:6:16: error: `{usr}`: no placeholder is called {usr}".to_owned()),
-        ("another operation's", own.replace("{user}", "{token}"), "proxy.toml:3:1: error: step 1 of `sign_in`: there is no {token}".to_owned()),
-        ("nowhere", own.replace("[\"login\"]", "[\"http://evil.example/\"]"), "is no path below the backend".to_owned()),
-        ("built in", own.replace("mine", "plone"), "proxy.toml:1:1: error: there is another dialogue named `plone`".to_owned()),
+        (
+            "unknown key",
+            own.replace("status", "stats"),
+            "proxy.toml:8:1: error: there is no key `stats` here; did you mean `status`?".to_owned(),
+        ),
+        (
+            "unknown placeholder",
+            own.replace("{user}", "{usr}"),
+            "proxy.toml:6:16: error: `{usr}`: no placeholder is called {usr}".to_owned(),
+        ),
+        (
+            "another operation's",
+            own.replace("{user}", "{token}"),
+            "proxy.toml:3:1: error: step 1 of `sign_in`: there is no {token}".to_owned(),
+        ),
+        (
+            "nowhere",
+            own.replace("[\"login\"]", "[\"http://evil.example/\"]"),
+            "is no path below the backend".to_owned(),
+        ),
+        (
+            "built in",
+            own.replace("mine", "plone"),
+            "proxy.toml:1:1: error: there is another dialogue named `plone`".to_owned(),
+        ),
         ("twice", format!("{own}{own}"), "there is another dialogue named `mine`".to_owned()),
         ("no name", own.replace("name = \"mine\"", ""), "it needs a `name`".to_owned()),
         ("no such file", "[[cms]]\nfile = \"none.toml\"\n".to_owned(), "proxy.toml:1:1: error: ".to_owned()),
-        ("file and more", format!("[[cms]]\nfile = \"good.toml\"\n{}", &own[own.find("[[cms.sign").unwrap()..]), "says nothing else".to_owned()),
-        ("bad in a file", "[[cms]]\nfile = \"bad.toml\"\n".to_owned(), format!("{bad}:5:16: error: `{{usr}}`")),
-        ("lost in a file", "[[cms]]\nfile = \"lost.toml\"\n".to_owned(), format!("{lost}:2:1: error: step 1 of `sign_in`: no later step is called `on`")),
-        ("unknown setting", format!("cms_settings = {{ a = \"b\" }}\n{}", ""), "has no setting `a`; it has: none".to_owned()),
+        (
+            "file and more",
+            format!("[[cms]]\nfile = \"good.toml\"\n{}", &own[own.find("[[cms.sign").unwrap()..]),
+            "says nothing else".to_owned(),
+        ),
+        (
+            "bad in a file",
+            "[[cms]]\nfile = \"bad.toml\"\n".to_owned(),
+            format!("{bad}:5:16: error: `{{usr}}`"),
+        ),
+        (
+            "lost in a file",
+            "[[cms]]\nfile = \"lost.toml\"\n".to_owned(),
+            format!("{lost}:2:1: error: step 1 of `sign_in`: no later step is called `on`"),
+        ),
+        (
+            "unknown setting",
+            format!("cms_settings = {{ a = \"b\" }}\n{}", ""),
+            "has no setting `a`; it has: none".to_owned(),
+        ),
     ] {
         let whole = if row == "unknown setting" { format!("{SITE}{text}") } else { format!("{text}{SITE}") };
         let found = read(&whole).unwrap_err();

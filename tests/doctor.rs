@@ -343,7 +343,8 @@ fn what_cannot_be_looked_at_is_said_before_anything_is() {
 fn a_dialogue_is_gone_through_step_by_step_and_nothing_secret_is_shown() {
     let (cms, _) = StandIn::openacs();
     let folder = folder(&cms.origin(), "virtual_hosting = \"forwarded\"");
-    let arguments = ["--dialogue", "openacs", "--user", "known@example.org", "--mailbox", "known@example.org"];
+    let arguments =
+        ["--dialogue", "openacs", "--user", "known@example.org", "--mailbox", "known@example.org"];
     let output = run(&folder, &arguments, "Secret1234!\n");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -369,5 +370,7 @@ fn a_dialogue_is_gone_through_step_by_step_and_nothing_secret_is_shown() {
     assert!(well, "{found:#?}");
     assert_eq!(find(&found, "who_am_i")["found"], "the dialogue has no such operation: not_supported");
     let (well, found) = findings(&folder, &["--dialogue", "openac"], "");
-    assert!(!well && find(&found, "configuration")["found"].as_str().unwrap().contains("did you mean `openacs`?"));
+    assert!(
+        !well && find(&found, "configuration")["found"].as_str().unwrap().contains("did you mean `openacs`?")
+    );
 }

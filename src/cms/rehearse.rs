@@ -88,9 +88,7 @@ fn lacking(operation: &'static str) -> Rehearsal {
 
 fn seen<V: Named>(operation: &'static str, end: Result<Conclusion<V>, Stopped>) -> Rehearsal {
     match end {
-        Err(stopped) => {
-            Rehearsal { verdict: Some("no_answer"), steps: stopped.steps, ..lacking(operation) }
-        }
+        Err(stopped) => Rehearsal { verdict: Some("no_answer"), steps: stopped.steps, ..lacking(operation) },
         Ok(end) => Rehearsal {
             operation,
             verdict: Some(end.verdict.map_or("unknown", Named::name)),

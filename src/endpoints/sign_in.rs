@@ -52,9 +52,9 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     let username = form.text("username");
     let wrong = |error| page(visit, &username, &next, Some(error), false);
     let error = match identity::vouch(visit, &username, &form.secret("password")).await {
-        Vouched::Yes { user, kept } => {
+        Vouched::Yes { user, user_id, kept } => {
             let remember = !form.text("remember").is_empty();
-            return begin(visit, &user, &kept, remember, &next).await;
+            return begin(visit, (&user, user_id.as_deref()), &kept, remember, &next).await;
         }
         Vouched::Missing => SignInError::Missing,
         Vouched::No => SignInError::WrongCredentials,
@@ -68,7 +68,7 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
 /// Begins a session, with a new id, and ends the one the browser had.
 async fn begin(
     visit: &Visit<'_>,
-    user: &str,
+    (user, user_id): (&str, Option<&str>),
     kept: &crate::cms::KeptCookies,
     remember: bool,
     next: &Next,
@@ -77,6 +77,7 @@ async fn begin(
     let new = NewSession {
         site: &visit.site.name,
         user,
+        user_id,
         remember,
         client: visit.client.ip(),
         user_agent: visit

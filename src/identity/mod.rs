@@ -18,6 +18,8 @@ pub enum Vouched {
     Yes {
         /// The name of the account.
         user: String,
+        /// The CMS's own id of it, if it was told.
+        user_id: Option<String>,
         /// The CMS's own sign-in.
         kept: KeptCookies,
     },
@@ -61,9 +63,9 @@ pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouc
     };
     let floor = tokio::time::Instant::now() + REFUSAL_FLOOR;
     let outcome = match visit.site.cms.sign_in(user, password, &visit.asker()).await {
-        SignIn::Ok { user, cookies, .. } => {
+        SignIn::Ok { user, user_id, cookies } => {
             forgive();
-            return Vouched::Yes { user, kept: cookies };
+            return Vouched::Yes { user, user_id, kept: cookies };
         }
         SignIn::Refused => {
             said("refused", "");

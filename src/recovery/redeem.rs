@@ -7,6 +7,7 @@ use crate::cms::{Redeemed, Verdict};
 use crate::limits::Action;
 use crate::observe::access::loggable_user;
 use crate::secret::Secret;
+use crate::store::StoreError;
 use crate::visit::Visit;
 
 /// What an attempt to use a reset link came to.
@@ -30,7 +31,7 @@ pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password
         (loggable_user(user), redeemed.verdict.as_str(), redeemed.evidence.as_str());
     tracing::info!(id = visit.caller.request_id, site, user = shown, %client, verdict, evidence, "reset link used");
     if redeemed.verdict == Verdict::Ok {
-        match shared.sessions.end_all_of(site, user).await {
+        match end_sessions(visit, user, redeemed.user_id.as_deref()).await {
             Ok(ended) => tracing::info!(
                 id = visit.caller.request_id,
                 site,
@@ -44,4 +45,17 @@ pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password
         }
     }
     Redeeming::Done(redeemed)
+}
+
+/// Ends the sessions of the account whose password was set: by the id that the link or the CMS named, and by the name that was
+/// typed, unless the CMS did not look at that name: then it may be anybody's.
+async fn end_sessions(visit: &Visit<'_>, typed: &str, id: Option<&str>) -> Result<usize, StoreError> {
+    let (sessions, site) = (&visit.shared().sessions, visit.site.name.as_str());
+    let by_id = match id {
+        Some(id) => sessions.end_all_with_id(site, id).await?,
+        None => 0,
+    };
+    let is_theirs = id.is_none() || visit.site.cms.dialogue().redeem_checks_user();
+    let by_name = if is_theirs { sessions.end_all_of(site, typed).await? } else { 0 };
+    Ok(by_id + by_name)
 }

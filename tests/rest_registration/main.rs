@@ -282,9 +282,14 @@ async fn a_person_goes_the_whole_way_through_the_gate() {
     let path = stranger.path_of(&link);
     let answer = stranger.get(&path).await;
     assert_eq!(answer.location().as_deref(), Some("/_gate/reset-password"), "{link}");
-    let fields = [("username", "walker"), ("password", "Newpass1234!"), ("password_confirm", "Newpass1234!")];
+    // Whose link it is the site knows; what is typed for a name it does not look at.
+    site.user("bystander").await;
+    let mut bystander = Browser::new(gate.address, HOST);
+    assert_eq!(bystander.sign_in("bystander", PASSWORD).await.status, 303);
+    let fields = [("username", "bystander"), ("password", "Newpass1234!"), ("password_confirm", "Newpass1234!")];
     let answer = stranger.submit("/_gate/reset-password", &fields).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(browser.get("/news").await.status, 302, "the old session is over");
+    assert_eq!(bystander.get("/news").await.status, 200, "nobody else's is");
     assert_eq!(stranger.sign_in("walker", "Newpass1234!").await.status, 303);
 }

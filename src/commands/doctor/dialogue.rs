@@ -22,7 +22,8 @@ pub(super) async fn rehearse(ward: &Ward<'_>, report: &mut Report) {
                 show(&cms.rehearse(Scene::WhoAmI(&signed_in.cookies), asker).await, "", report);
                 show(&cms.rehearse(Scene::SignOut(&signed_in.cookies), asker).await, "", report);
                 if let WhoAmI::SignedIn { .. } = cms.who_am_i(&signed_in.cookies, asker).await {
-                    let next = "an old CMS only takes the cookie from the browser; that is why the gate keeps it";
+                    let next =
+                        "an old CMS only takes the cookie from the browser; that is why the gate keeps it";
                     report.warn("sign_out", "the CMS still takes the cookie that was signed out", next);
                 }
             }
@@ -39,10 +40,15 @@ fn show(rehearsal: &Rehearsal, note: &str, report: &mut Report) {
         return report.ok(rehearsal.operation, "the dialogue has no such operation: not_supported");
     };
     let (level, next) = match verdict {
-        "unknown" => (Level::Fail, "no case of the dialogue fits what the last step brought; see [[cms]] in deploy/dialogues/README.md"),
+        "unknown" => (
+            Level::Fail,
+            "no case of the dialogue fits what the last step brought; see [[cms]] in deploy/dialogues/README.md",
+        ),
         "no_answer" => (Level::Fail, "see that the CMS runs, and its own log"),
         "reset_error" | "failed_to_connect" => (Level::Fail, "see the CMS's own log"),
-        "refused" | "no_account" | "not_supported" => (Level::Warn, "that is the CMS's own verdict; see whether it is the right one"),
+        "refused" | "no_account" | "not_supported" => {
+            (Level::Warn, "that is the CMS's own verdict; see whether it is the right one")
+        }
         _ => (Level::Ok, ""),
     };
     let mut found = verdict.to_owned();

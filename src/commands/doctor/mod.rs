@@ -102,7 +102,10 @@ pub(super) fn doctor(file: &Path, arguments: &Arguments) -> ExitCode {
         .map(toml::Spanned::as_ref)
         .filter(|site| arguments.site.as_ref().is_none_or(|name| name == site.name.as_ref()))
         .collect();
-    let one = arguments.dialogue.is_some() || arguments.public.is_some() || arguments.user.is_some() || arguments.mailbox.is_some();
+    let one = arguments.dialogue.is_some()
+        || arguments.public.is_some()
+        || arguments.user.is_some()
+        || arguments.mailbox.is_some();
     if sites.is_empty() || (one && sites.len() > 1) {
         let names: Vec<&str> = config.sites.iter().map(|site| site.as_ref().name.as_ref().as_str()).collect();
         print::failure(&format!("say which site with --site NAME; there are: {}", names.join(", ")));
