@@ -286,7 +286,8 @@ async fn a_person_goes_the_whole_way_through_the_gate() {
     site.user("bystander").await;
     let mut bystander = Browser::new(gate.address, HOST);
     assert_eq!(bystander.sign_in("bystander", PASSWORD).await.status, 303);
-    let fields = [("username", "bystander"), ("password", "Newpass1234!"), ("password_confirm", "Newpass1234!")];
+    let fields =
+        [("username", "bystander"), ("password", "Newpass1234!"), ("password_confirm", "Newpass1234!")];
     let answer = stranger.submit("/_gate/reset-password", &fields).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(browser.get("/news").await.status, 302, "the old session is over");
