@@ -15,6 +15,8 @@ use lychgate::cms::{
     WhoAmI,
 };
 use lychgate::secret::Secret;
+use support::browser::Browser;
+use support::gate::{Gate, HOST};
 use support::standin::{Canned, Fault, StandIn};
 use url::Url;
 
@@ -532,4 +534,85 @@ async fn what_a_cms_lacks_is_not_supported() {
     assert_eq!(changed.verdict, Verdict::NotSupported);
     assert!(!backend.dialogue().can_sign_in() && !backend.dialogue().can_request_reset());
     assert_eq!(cms.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn what_a_cms_lacks_is_linked_from_nowhere_and_not_found() {
+    let cms = StandIn::plone60();
+    let gate = Gate::with(
+        &cms.origin(),
+        "cms = \"none\"\nvirtual_hosting = \"forwarded\"\n[site.access]\ndefault = \"public\"",
+    );
+    let mut browser = Browser::new(gate.address, HOST);
+    assert!(!browser.get("/_gate/login").await.text().contains("forgot-password"));
+    for path in
+        ["/_gate/forgot-password", "/_gate/reset-password", "/_gate/mail_password", "/_gate/password_reset"]
+    {
+        assert_eq!(browser.get(path).await.status, 404, "{path}");
+        assert_eq!(browser.post(path, &[("username", "jdoe")]).await.status, 404, "{path}");
+    }
+    for path in ["/_gate/api/forgot-password", "/_gate/api/reset-password"] {
+        assert_eq!(browser.post(path, &[]).await.status, 404, "{path}");
+    }
+    assert_eq!(cms.requests().len(), 0);
+    // A site of no accounts has no pages that would be the gate's.
+    browser.get("/login?x=1").await;
+    assert!(cms.requests()[0].target.ends_with("/login?x=1"), "{:?}", cms.requests());
+}
+
+#[tokio::test]
+async fn a_page_elsewhere_helps_in_the_gates_place() {
+    let (cms, site) = StandIn::openacs();
+    let more = "cms = \"openacs\"\nvirtual_hosting = \"forwarded\"\n[site.password_reset]\nforgotten_password_url = \"https://sso.example.net/lost?u={username}\"";
+    let gate = Gate::with(&cms.origin(), more);
+    let mut browser = Browser::new(gate.address, HOST);
+    assert!(browser.get("/_gate/login").await.text().contains("forgot-password"));
+    for (query, wanted) in [
+        ("", "https://sso.example.net/lost?u="),
+        ("?username=known%40example.org", "https://sso.example.net/lost?u=known%40example.org"),
+        (
+            "?username=x%26u%3Dy%0D%0ASet-Cookie:a",
+            "https://sso.example.net/lost?u=x%26u%3Dy%0D%0ASet-Cookie%3Aa",
+        ),
+    ] {
+        let answer = browser.get(&format!("/_gate/forgot-password{query}")).await;
+        assert_eq!((answer.status.as_u16(), answer.location().as_deref()), (302, Some(wanted)), "{query}");
+    }
+    assert_eq!(
+        browser.post("/_gate/forgot-password", &[("username", "known@example.org")]).await.status,
+        404
+    );
+    assert_eq!(browser.post("/_gate/api/forgot-password", &[]).await.status, 404);
+    // Nor does the CMS's own page, by GET or HEAD, send anything.
+    let answer = browser.get("/register/recover-password?email=known@example.org").await;
+    assert_eq!(answer.location().as_deref(), Some("/_gate/forgot-password?username=known%40example%2Eorg"));
+    assert!(site.lock().unwrap().mails.is_empty());
+}
+
+#[tokio::test]
+async fn a_person_goes_the_whole_way_to_openacs_and_back() {
+    let (cms, site) = StandIn::openacs();
+    let gate = Gate::with(&cms.origin(), "cms = \"openacs\"\nvirtual_hosting = \"forwarded\"");
+    // Browsers send this with every page; OpenACS would redirect for ever.
+    let mut browser = Browser::new(gate.address, HOST).with("upgrade-insecure-requests", "1");
+    assert_eq!(browser.get("/pvt/home").await.status, 302);
+    assert_eq!(browser.sign_in("known@example.org", "wrong").await.status, 403);
+    assert_eq!(browser.sign_in("known@example.org", PASSWORD).await.status, 303);
+    let page = browser.get("/pvt/home").await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    assert!(!browser.cookies.keys().any(|name| name.starts_with("ad_")), "{:?}", browser.cookies.keys());
+
+    let mut stranger = Browser::new(gate.address, HOST);
+    stranger.submit("/_gate/forgot-password", &[("username", "known@example.org")]).await;
+    while site.lock().unwrap().mails.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let link = site.lock().unwrap().link_of("known");
+    assert_eq!(stranger.get(&link).await.location().as_deref(), Some("/_gate/reset-password"));
+    let fields = [("username", "known@example.org"), ("password", NEW), ("password_confirm", NEW)];
+    let answer = stranger.submit("/_gate/reset-password", &fields).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(site.lock().unwrap().password_of("known"), NEW);
+    assert_eq!(browser.get("/pvt/home").await.status, 302, "the old session is over");
+    assert_eq!(stranger.sign_in("known@example.org", NEW).await.status, 303);
 }

@@ -1,5 +1,5 @@
-//! The conversation with the backend's forms: sign in, sign out, who is this, send a reset mail, use
-//! a reset link.
+//! The conversation with the backend's forms: sign in, sign out, who is this, send a reset mail, open and use
+//! a reset link, change a password.
 //!
 //! The sign-in pages and the recovery process call [`Backend`]; the gate asks the [`Dialogue`] which
 //! cookies, fields and paths of the CMS are its own business. Everything that is particular to a CMS is
@@ -14,7 +14,7 @@
 //! redirect = ["login"]
 //! [paths]                             # what the gate answers in its stead
 //! sign_in = ["login"]
-//! [[sign_in.step]]                    # and the five operations, each a list of requests
+//! [[sign_in.step]]                    # and the seven operations, each a list of requests
 //! method = "POST"
 //! to = ["login"]
 //! fields = { name = "{user}", password = "{password}" }
@@ -26,10 +26,9 @@
 //! present = "form#login .error"
 //! verdict = "refused"
 //! ```
-//! A case names what must hold: `status`, `redirect` (the end of the path it leads to), `cookie_set`,
-//! `cookie_cleared`, `body_class`, `present` and `absent` (CSS selectors), `body` (the whole text); and
-//! what follows: a `verdict`, or the `next` step, to which `form` hands the hidden fields of the page.
-//! An operation that is left out is one the CMS does not have. `[doctor]` says where `lychgate doctor` looks, see `examine`.
+//! A case names what must hold, and what follows: a verdict, or the next step. `deploy/dialogues/README.md` has all of the
+//! language; an operator describes a CMS of their own in it (`[[cms]]` of `proxy.toml`). An operation that is left out is one
+//! the CMS does not have. `[doctor]` says where `lychgate doctor` looks, see `examine`; `rehearse` goes through one live.
 //!
 //! # What it defends against
 //! - A verdict is never a guess: what no case matches is `unknown`, and so is every page in the place of
