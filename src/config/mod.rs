@@ -3,6 +3,7 @@
 //! Each module owns the type of its own section; this one composes them, checks what concerns several of
 //! them, and says of every mistake where it is, what is wrong and what would be right.
 
+mod dialogues;
 mod finding;
 mod later;
 mod site;
@@ -18,6 +19,7 @@ pub use self::finding::{Finding, Severity};
 pub use self::site::{SignIn, Site, VirtualHosting};
 use self::url::Scheme;
 use self::values::SecretSource;
+use crate::cms::Description;
 use crate::secret::Secret;
 use crate::{admin, limits, listen, mail, observe, pages, password, session, store};
 
@@ -55,6 +57,9 @@ pub struct Config {
     /// The sites.
     #[serde(default, rename = "site")]
     pub sites: Vec<Spanned<Site>>,
+    /// Dialogues besides those that come with the gate.
+    #[serde(default, rename = "cms")]
+    pub dialogues: Vec<Spanned<Description>>,
     /// The folder of the file: relative paths in it begin there.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -86,8 +91,9 @@ impl Config {
             *templates = folder.join(&templates);
         }
         config.folder = folder;
-        let (errors, warnings) =
-            config.findings(file, text).into_iter().partition::<Vec<_>, _>(Finding::is_error);
+        let mut found = config.read_dialogues(file, text);
+        found.extend(config.findings(file, text));
+        let (errors, warnings) = found.into_iter().partition::<Vec<_>, _>(Finding::is_error);
         if errors.is_empty() { Ok((config, warnings)) } else { Err(errors) }
     }
 
@@ -150,16 +156,22 @@ impl Config {
             if public.as_ref().is_at(backend.as_ref().host()) {
                 error(backend.span().start, "backend_url is the public address: the gate would call itself; write where the CMS itself listens".to_owned());
             }
-            if crate::cms::Dialogue::built_in(site.cms.as_ref()).is_none() {
-                let known: Vec<&str> = crate::cms::Dialogue::names().collect();
-                error(
-                    site.cms.span().start,
-                    format!(
-                        "there is no dialogue `{}`; {}",
-                        site.cms.as_ref(),
-                        finding::nearest(site.cms.as_ref(), &known)
-                    ),
-                );
+            match self.dialogue(site) {
+                Err(sentence) => error(site.cms.span().start, sentence),
+                Ok(dialogue)
+                    if site.sign_in == SignIn::Backend
+                        && !dialogue.can_sign_in()
+                        && site.access.asks_to_sign_in() =>
+                {
+                    error(
+                        site.cms.span().start,
+                        format!(
+                            "the dialogue `{}` has no `sign_in`, so nobody would reach what `access` keeps for who has signed in; write access.default = \"public\", or sign_in = \"local\", or name another dialogue",
+                            dialogue.name()
+                        ),
+                    )
+                }
+                Ok(_) => {}
             }
             if let Some(name) = site.rewrite.types.iter().find(|name| !name.contains('/')) {
                 error(

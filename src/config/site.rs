@@ -1,5 +1,7 @@
 //! `[[site]]` of `proxy.toml`: one public address and what stands behind it.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -19,6 +21,9 @@ pub struct Site {
     /// The dialogue by which its forms are spoken to.
     #[serde(default = "plone")]
     pub cms: Spanned<String>,
+    /// Values in the place of the dialogue's own `[settings]`; none.
+    #[serde(default)]
+    pub cms_settings: BTreeMap<String, String>,
     /// How the backend learns its public address; by Zope's VirtualHostMonster path.
     #[serde(default)]
     pub virtual_hosting: VirtualHosting,

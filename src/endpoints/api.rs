@@ -24,14 +24,15 @@ const DESCRIPTION: &str = include_str!("openapi.json");
 const USERNAME: &[&str] = &["username", "userid", "login", "email"];
 
 pub(super) async fn answer(visit: &Visit<'_>, api: Api, body: Incoming) -> Answer {
-    let reset = visit.site.reset.enabled;
+    let (asks, redeems) = (visit.site.requests_reset(), visit.site.redeems());
     match (api, &visit.caller.parts.method) {
-        (Api::ForgotPassword, &Method::POST) if reset => forgot(visit, body).await,
-        (Api::ResetPassword, &Method::POST) if reset => reset_by(visit, body).await,
+        (Api::ForgotPassword, &Method::POST) if asks => forgot(visit, body).await,
+        (Api::ResetPassword, &Method::POST) if redeems => reset_by(visit, body).await,
         (Api::Session, &Method::GET | &Method::HEAD) => session(visit),
         (Api::Session, &Method::DELETE) => sign_out_now(visit).await,
         (Api::Description, &Method::GET | &Method::HEAD) => description(),
-        (Api::ForgotPassword | Api::ResetPassword, _) if reset => not_with_this_method(visit, "POST"),
+        (Api::ForgotPassword, _) if asks => not_with_this_method(visit, "POST"),
+        (Api::ResetPassword, _) if redeems => not_with_this_method(visit, "POST"),
         (Api::Session, _) => not_with_this_method(visit, "GET, HEAD, DELETE"),
         (Api::Description, _) => not_with_this_method(visit, "GET, HEAD"),
         (Api::ForgotPassword | Api::ResetPassword | Api::NotFound, _) => {

@@ -75,6 +75,7 @@ async fn begin(visit: &Visit<'_>, person: &Person, remember: bool, next: &Next) 
     let new = NewSession {
         site: &visit.site.name,
         user,
+        user_id: person.user_id.as_deref(),
         remember,
         client: visit.client.ip(),
         user_agent: visit

@@ -307,7 +307,8 @@ async fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
     };
     match taken_over {
         TakenOver::SignIn => {
-            let came_from = visit.query("came_from").or_else(|| visit.query("next")).unwrap_or_default();
+            let names = visit.site.cms.dialogue().paths().next_query();
+            let came_from = names.iter().find_map(|name| visit.query(name)).unwrap_or_default();
             // The CMS writes the whole public address; the path behind it is what counts.
             let path = came_from.strip_prefix(&visit.site.origin).unwrap_or(&came_from);
             let next = Next::parse(path, visit.site.public.path())
@@ -315,12 +316,13 @@ async fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
             visit.to_own(see, "login", &format!("next={}", next.encoded()), "taken_over")
         }
         TakenOver::SignOut => visit.to_own(see, "logout", "", "taken_over"),
-        TakenOver::RequestReset if visit.site.reset.enabled => {
-            let user = visit.query("userid").unwrap_or_default();
+        TakenOver::RequestReset if visit.site.offers_reset() => {
+            let names = visit.site.cms.dialogue().paths().user_query();
+            let user = names.iter().find_map(|name| visit.query(name)).unwrap_or_default();
             let user = percent_encoding::utf8_percent_encode(&user, percent_encoding::NON_ALPHANUMERIC);
             visit.to_own(see, "forgot-password", &format!("username={user}"), "taken_over")
         }
-        TakenOver::ResetLink { token, user } if visit.site.reset.enabled => {
+        TakenOver::ResetLink { token, user } if visit.site.redeems() => {
             endpoints::capture(visit, token, user).await
         }
         TakenOver::RequestReset | TakenOver::ResetLink { .. } => {

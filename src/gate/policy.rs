@@ -45,6 +45,11 @@ pub struct Rule {
 }
 
 impl Settings {
+    /// Whether anything is for whoever has signed in.
+    pub fn asks_to_sign_in(&self) -> bool {
+        self.default == Access::SignedIn || self.rules.iter().any(|rule| rule.access == Access::SignedIn)
+    }
+
     /// What `path` (percent-decoded, below the site's public address) asks of a visitor from `client`.
     pub fn access(&self, path: &[u8], client: IpAddr) -> Access {
         let mut otherwise = self.default;

@@ -157,6 +157,7 @@ fn overrides(
     }
     // Bodies are rewritten as they pass, so they come as they are.
     overrides.push((ACCEPT_ENCODING, Some(HeaderValue::from_static("identity"))));
+    overrides.extend(site.cms.dialogue().dropped_headers().map(|name| (name, None)));
     // A backend that knows only its own address checks these against it.
     let origins = &site.origins;
     for (name, internal) in [
@@ -247,7 +248,7 @@ async fn challenged(
                     .with_cookie(Some(cookie::clear(Name::Session, &visit.site.cookies))),
             )
         }
-        WhoAmI::SignedIn => Some(visit.problem(ErrorKind::Forbidden, "not_allowed_by_cms")),
+        WhoAmI::SignedIn { .. } => Some(visit.problem(ErrorKind::Forbidden, "not_allowed_by_cms")),
         WhoAmI::Unknown { evidence } | WhoAmI::Unreachable { evidence } => {
             tracing::warn!(
                 id = visit.caller.request_id,

@@ -87,6 +87,7 @@ pub(super) async fn vouch(visit: &Visit<'_>, typed: &str, password: &Secret) -> 
             let stamp = Stamp { id: user.id, version: user.version };
             let person = Person {
                 user: user.name,
+                user_id: None,
                 kept: KeptCookies::default(),
                 groups: user.groups,
                 stamp: Some(stamp),

@@ -41,6 +41,8 @@ pub enum Vouched {
 pub struct Person {
     /// The name of the account, as the authority spells it.
     pub user: String,
+    /// The CMS's own id of it, if it was told.
+    pub user_id: Option<String>,
     /// The CMS's own sign-in; none of a local user.
     pub kept: KeptCookies,
     /// The groups of a local user.
@@ -121,10 +123,10 @@ pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouc
 
 async fn ask_cms(visit: &Visit<'_>, user: &str, password: &Secret) -> (Vouched, String) {
     match visit.site.cms.sign_in(user, password, &visit.asker()).await {
-        SignIn::Ok { user, cookies } => (
-            Vouched::Yes(Person { user, kept: cookies, groups: Groups::default(), stamp: None }),
-            String::new(),
-        ),
+        SignIn::Ok { user, user_id, cookies } => {
+            let person = Person { user, user_id, kept: cookies, groups: Groups::default(), stamp: None };
+            (Vouched::Yes(person), String::new())
+        }
         SignIn::Refused => (Vouched::No, String::new()),
         SignIn::Unknown { evidence } => (Vouched::Unclear, evidence),
         SignIn::Unreachable { evidence } => (Vouched::Unreachable, evidence),

@@ -96,7 +96,7 @@ async fn attempt(
         tracing::error!(id = visit.caller.request_id, %error, "sessions cannot be ended in the store");
     }
     for site in visit.site.shared_with.iter().filter(|site| *site != session.site()) {
-        end_sessions(visit, site, &user.name).await;
+        end_sessions(visit, site, &user.name, None).await;
     }
     notify(visit, &user, Kind::PasswordChanged);
     Ok(Changing::Done)

@@ -103,7 +103,8 @@ fn judge(reset: &IssuedReset, site: &str, now: Timestamp, browser: Option<[u8; 3
 
 /// Issues a link to the account of that name or address, and mails it to the address that the account has.
 pub(super) async fn request(site: &Site, typed: &str, applicant: &Applicant, wait: bool) -> Requested {
-    let requested = |verdict, evidence: &str| Requested { verdict, evidence: evidence.to_owned() };
+    let requested =
+        |verdict, evidence: &str| Requested { verdict, message: None, evidence: evidence.to_owned() };
     let shared = &applicant.shared;
     let broken = |error: StoreError| {
         tracing::error!(id = applicant.request_id, %error, "a reset link cannot be issued");
@@ -212,10 +213,10 @@ pub(super) async fn redeem(visit: &Visit<'_>, ticket: &Ticket, typed: &str, pass
     }
     // In the store they have ended already; here they are in memory.
     for site in &visit.site.shared_with {
-        end_sessions(visit, site, &user.name).await;
+        end_sessions(visit, site, &user.name, None).await;
     }
     notify(visit, &user, Kind::PasswordReset);
-    Redeeming::Done(Redeemed { verdict: Verdict::Ok, message: None, evidence: String::new() })
+    Redeeming::Done(Redeemed { verdict: Verdict::Ok, message: None, user_id: None, evidence: String::new() })
 }
 
 /// Tells the user that there is a new password.
@@ -231,6 +232,7 @@ fn failed(visit: &Visit<'_>, error: &StoreError) -> Redeeming {
     tracing::error!(id = visit.caller.request_id, %error, "a new password cannot be stored");
     Redeeming::Done(Redeemed {
         verdict: Verdict::FailedToConnect,
+        user_id: None,
         message: None,
         evidence: "store".to_owned(),
     })

@@ -19,7 +19,7 @@ pub use self::change::{Changing, change};
 pub use self::issued::{Dead, open};
 pub use self::redeem::{Redeeming, redeem};
 pub use self::request::{Asked, request};
-pub use self::settings::{FieldName, FieldValue, Form, Settings, TrustHeader, TrustedRequests};
+pub use self::settings::{FieldName, FieldValue, ForgottenUrl, Form, Settings, TrustHeader, TrustedRequests};
 pub use self::ticket::Ticket;
 use crate::config::SignIn;
 use crate::gate::Site;

@@ -8,6 +8,7 @@ use crate::limits::Action;
 use crate::observe::access::loggable_user;
 use crate::password::Unfit;
 use crate::secret::Secret;
+use crate::store::StoreError;
 use crate::visit::Visit;
 
 /// What an attempt to use a reset link came to.
@@ -64,19 +65,30 @@ pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password
         (loggable_user(user), redeeming.verdict().as_str(), redeeming.evidence());
     tracing::info!(id = visit.caller.request_id, site, user = shown, %client, verdict, evidence, "reset link used");
     // The gate's own way has ended its users' sessions already, together with the old password.
-    if redeeming.verdict() == Verdict::Ok && Way::at(visit.site) == Way::Cms {
-        end_sessions(visit, site, user).await;
+    if let (Redeeming::Done(redeemed), Way::Cms, Verdict::Ok) =
+        (&redeeming, Way::at(visit.site), redeeming.verdict())
+    {
+        end_sessions(visit, site, user, redeemed.user_id.as_deref()).await;
     }
     redeeming
 }
 
-/// Ends every session of `user` at `site`.
-pub(super) async fn end_sessions(visit: &Visit<'_>, site: &str, user: &str) {
-    let id = visit.caller.request_id;
-    match visit.shared().sessions.end_all_of(site, user).await {
+/// Ends the sessions, at `site`, of the account whose password was set: by the id that the link or the CMS named, and by the name that was
+/// typed, unless the CMS did not look at that name: then it may be anybody's.
+pub(super) async fn end_sessions(visit: &Visit<'_>, site: &str, typed: &str, user_id: Option<&str>) {
+    let (sessions, id) = (&visit.shared().sessions, visit.caller.request_id);
+    let end = async || {
+        let by_id = match user_id {
+            Some(user_id) => sessions.end_all_with_id(site, user_id).await?,
+            None => 0,
+        };
+        let is_theirs = user_id.is_none() || visit.site.cms.dialogue().redeem_checks_user();
+        let by_name = if is_theirs { sessions.end_all_of(site, typed).await? } else { 0 };
+        Ok::<_, StoreError>(by_id + by_name)
+    };
+    let user = loggable_user(typed);
+    match end().await {
         Ok(ended) => tracing::info!(id, site, user, ended, "sessions ended with the old password"),
-        Err(error) => {
-            tracing::error!(id, site, user = loggable_user(user), %error, "sessions cannot be ended in the store");
-        }
+        Err(error) => tracing::error!(id, site, user, %error, "sessions cannot be ended in the store"),
     }
 }

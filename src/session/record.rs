@@ -42,6 +42,7 @@ pub struct Session {
     pub(super) key: SessionKey,
     pub(super) site: Box<str>,
     pub(super) user: Box<str>,
+    pub(super) user_id: Option<Box<str>>,
     pub(super) created: Timestamp,
     pub(super) remembered: bool,
     pub(super) client: IpAddr,
@@ -64,6 +65,11 @@ impl Session {
     /// The user, as the authority that vouched for the password spells it.
     pub fn user(&self) -> &str {
         &self.user
+    }
+
+    /// The CMS's own id of the account, where it was told: the name that is typed may be another.
+    pub fn user_id(&self) -> Option<&str> {
+        self.user_id.as_deref()
     }
 
     /// When it began.
