@@ -72,6 +72,8 @@ pub struct Visit<'a> {
     pub path: &'a str,
     /// The client's address.
     pub client: ClientIp,
+    /// Whether a certificate was shown that the gate trusts.
+    pub certificate: bool,
     /// Who is signed in.
     pub session: Option<Arc<Session>>,
 }

@@ -11,10 +11,11 @@ use crate::admit::{CanonicalPath, PublicHost};
 use crate::cms::{self, Dialogue, Trust};
 use crate::config::url::{Scheme, SiteUrl};
 use crate::config::{self, VirtualHosting};
-use crate::forward::{self, Destination};
+use crate::forward::{self, Destination, Security};
 use crate::recovery;
 use crate::rewrite::{Mode, Origins};
 use crate::secret::Secret;
+use crate::tls;
 
 /// One site, shared by all workers.
 pub struct Site {
@@ -36,6 +37,8 @@ pub struct Site {
     pub destination: Destination,
     /// Host and port to connect to.
     pub backend: (String, u16),
+    /// How to speak TLS with it, where its address is https.
+    pub security: Option<Security>,
     /// How patient to be with it.
     pub forward: forward::Settings,
     /// Inside and outside.
@@ -79,6 +82,14 @@ impl Site {
             Origins::new(&url(&backend.to_string())?, &url(&public.to_string())?, &site.internal_names, mode)
                 .map_err(|error| error.to_string())?
                 .with(&site.rewrite);
+        let name = backend.host().name().trim_matches(['[', ']']).to_owned();
+        let (tls, security) = if backend.scheme() == Scheme::Https {
+            let ca = site.forward.ca.as_ref().map(|ca| config.folder.join(ca));
+            let tls = tls::client_config(ca.as_deref())?;
+            (Some(Arc::clone(&tls)), Some(Security::new(tls, &name)?))
+        } else {
+            (None, None)
+        };
         let settings = cms::BackendSettings {
             address: url(&format!("{}{}", backend.origin(), destination.path_prefix))?,
             host: Some(destination.host.clone()),
@@ -88,6 +99,7 @@ impl Site {
                 header: trust.clone(),
             },
             source_address: site.password_reset.source_address,
+            tls,
             connect_timeout: site.forward.connect_timeout.as_duration(),
             timeout: site.forward.response_timeout.as_duration(),
         };
@@ -103,7 +115,8 @@ impl Site {
             access: site.access.clone(),
             cms,
             destination,
-            backend: (backend.host().name().trim_matches(['[', ']']).to_owned(), backend.port()),
+            backend: (name, backend.port()),
+            security,
             forward: site.forward.clone(),
             origins: Arc::new(origins),
             reset: site.password_reset.clone(),

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::{crowd, tls};
 use crate::config::values::{Span, deserialize_from_str};
 
 /// Where the gate listens, and whom it believes.
@@ -20,6 +21,13 @@ pub struct Settings {
     pub prefix: Prefix,
     /// Networks of proxies before this one, whose `X-Forwarded-For` is believed; nobody's.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether connections from those proxies begin with a PROXY header (version 1 or 2), and others are refused; no.
+    pub proxy_protocol: bool,
+    /// Whether who comes in clear text to a site whose `public_url` is https is sent there, once [`tls::Settings::listen`]
+    /// names an address; yes. Trusted proxies are not: they speak TLS in the gate's place.
+    pub redirect_to_https: bool,
+    /// How many connections there may be at once.
+    pub connections: crowd::Settings,
     /// How many threads serve requests; one a core.
     pub workers: Option<u16>,
     /// How long a client may take for the head of a request, and a connection may be idle; 30 s.
@@ -28,6 +36,8 @@ pub struct Settings {
     pub write_timeout: Span,
     /// How long requests in flight may take after the gate was told to stop; 30 s.
     pub drain: Span,
+    /// TLS for visitors.
+    pub tls: tls::Settings,
 }
 
 impl Default for Settings {
@@ -36,15 +46,19 @@ impl Default for Settings {
             listen: vec![Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080)))],
             prefix: Prefix("/_gate".to_owned()),
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            redirect_to_https: true,
+            connections: crowd::Settings::default(),
             workers: None,
             header_timeout: Span::seconds(30),
             write_timeout: Span::minutes(1),
             drain: Span::seconds(30),
+            tls: tls::Settings::default(),
         }
     }
 }
 
-/// One address to listen on: `"127.0.0.1:8080"`, `"[::]:80"` or `"unix:/run/lychgate.sock"`.
+/// One address to listen on: `"127.0.0.1:8080"`, `"[::]:80"`, `"unix:/run/lychgate.sock"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// An IP address and port. Port 0 takes any that is free.

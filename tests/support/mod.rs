@@ -6,5 +6,7 @@ pub mod browser;
 pub mod gate;
 pub mod journey;
 pub mod mailsink;
+pub mod pki;
 pub mod raw;
+pub mod secure;
 pub mod standin;
