@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 pub mod browser;
+pub mod frames;
 pub mod gate;
 pub mod journey;
 pub mod mailsink;

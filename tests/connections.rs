@@ -1,0 +1,116 @@
+//! How many connections there may be, and what becomes of those that stand still.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::net::TcpStream;
+
+use support::gate::{Gate, HOST};
+use support::raw::{Backend, Message, Wire, connect, get, sign_in};
+
+fn gate(backend: &Backend, server: &str, site: &str) -> Gate {
+    Gate::from_toml(&format!(
+        "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 2\ndrain = \"5s\"\n{server}\n[[site]]\nname = \"a\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{}\"\n{site}\n",
+        backend.url()
+    ))
+}
+
+/// A request on this connection, and what came back; `None` when it was closed without a word.
+fn asked(wire: &mut Wire, lines: &str) -> Option<Message> {
+    wire.send(get("/a", lines));
+    wire.response_to("GET")
+}
+
+/// Connects until it gets this answer: the gate learns of a closed connection when it is told.
+fn comes_in(gate: &Gate, status: u16) {
+    while asked(&mut connect(gate.address), "").is_none_or(|answer| answer.status() != status) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn beyond_the_total_new_visitors_are_told_so_and_those_inside_go_on() {
+    let backend = Backend::polite();
+    let gate = gate(&backend, "connections = { total = 4, per_client = 0 }", "");
+    let session = sign_in(gate.address);
+    comes_in(&gate, 302);
+    let mut inside: Vec<Wire> = Vec::new();
+    while inside.len() < 4 {
+        let mut wire = connect(gate.address);
+        if asked(&mut wire, &session).is_some_and(|answer| answer.status() == 200) {
+            inside.push(wire);
+        }
+    }
+    for _ in 0..10 {
+        let mut wire = connect(gate.address);
+        let answer = asked(&mut wire, &session).expect("an answer");
+        assert_eq!((answer.status(), answer.whole), (503, true), "{}", answer.text());
+        assert_eq!(answer.field("retry-after").as_deref(), Some("10"));
+        assert!(wire.has_ended());
+        for wire in &mut inside {
+            assert_eq!(asked(wire, &session).unwrap().status(), 200);
+        }
+    }
+    drop(inside.pop());
+    comes_in(&gate, 302);
+}
+
+#[test]
+fn a_client_with_too_many_connections_gets_no_more_and_others_do() {
+    let backend = Backend::polite();
+    let gate = gate(&backend, "connections = { total = 0, per_client = 3 }", "access.default = \"public\"");
+    let mut held: Vec<Wire> = (0..3).map(|_| connect(gate.address)).collect();
+    for wire in &mut held {
+        assert_eq!(asked(wire, "").unwrap().status(), 200);
+    }
+    for _ in 0..5 {
+        assert!(asked(&mut connect(gate.address), "").is_none(), "closed, whichever worker has it");
+    }
+    // All of 127.0.0.0/8 is loopback, so another client is one that binds to another of its addresses.
+    let other = from("127.0.0.3", gate.address);
+    assert_eq!(asked(&mut Wire::over(other), "").unwrap().status(), 200);
+    for wire in &mut held {
+        assert_eq!(asked(wire, "").unwrap().status(), 200, "what it has goes on");
+    }
+    drop(held.pop());
+    comes_in(&gate, 200);
+}
+
+fn from(local: &str, to: std::net::SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let local: std::net::SocketAddr = format!("{local}:0").parse().unwrap();
+    socket.bind(&local.into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    socket.into()
+}
+
+#[test]
+fn a_trusted_proxy_is_not_one_client() {
+    let backend = Backend::polite();
+    let server = "trusted_proxies = [\"127.0.0.1/32\"]\nconnections = { total = 0, per_client = 1 }";
+    let gate = gate(&backend, server, "access.default = \"public\"");
+    let mut held: Vec<Wire> = (0..5).map(|_| connect(gate.address)).collect();
+    for wire in &mut held {
+        assert_eq!(asked(wire, "").unwrap().status(), 200);
+    }
+}
+
+#[test]
+fn a_head_that_does_not_come_is_not_waited_for() {
+    let backend = Backend::polite();
+    let gate = gate(&backend, "header_timeout = \"400ms\"", "access.default = \"public\"");
+    let mut silent = connect(gate.address);
+    let mut slow = connect(gate.address);
+    slow.send("GET /a HTTP/1.1\r\nHost: www.exam");
+    let mut second = connect(gate.address);
+    assert_eq!(asked(&mut second, "").unwrap().status(), 200);
+    second.send("GET /b HT");
+    let answer = slow.response();
+    assert_eq!(answer.status(), 408, "{}", answer.text());
+    assert!(answer.field("x-request-id").is_some() && slow.has_ended());
+    assert!(silent.has_ended(), "without a word: there was none to answer");
+    assert!(second.response_to("GET").is_none_or(|answer| answer.status() == 408));
+    assert_eq!(backend.requests().len(), 1);
+}
