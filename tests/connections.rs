@@ -5,9 +5,10 @@
 mod support;
 
 use std::net::TcpStream;
+use std::time::Duration;
 
 use support::gate::{Gate, HOST};
-use support::raw::{Backend, Message, Wire, connect, get, sign_in};
+use support::raw::{Backend, Message, Wire, connect, get, ok, post, sign_in};
 
 fn gate(backend: &Backend, server: &str, site: &str) -> Gate {
     Gate::from_toml(&format!(
@@ -113,4 +114,59 @@ fn a_head_that_does_not_come_is_not_waited_for() {
     assert!(silent.has_ended(), "without a word: there was none to answer");
     assert!(second.response_to("GET").is_none_or(|answer| answer.status() == 408));
     assert_eq!(backend.requests().len(), 1);
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_ended_wherever_it_is() {
+    let backend = Backend::scripted(|wire, record| {
+        while let Some(request) = wire.request() {
+            record.note(&request);
+            if request.target() == "/drip" {
+                wire.send("HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 1000000\r\n\r\n");
+            }
+            while request.target() != "/quick" && wire.send("x") {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            wire.send(ok("quick"));
+        }
+    });
+    let gate = gate(&backend, "request_timeout = \"500ms\"", "access.default = \"public\"");
+    let mut wire = connect(gate.address);
+    wire.send(get("/drip", ""));
+    let answer = wire.response();
+    assert_eq!((answer.status(), answer.whole), (200, false), "broken off");
+    let mut wire = connect(gate.address);
+    wire.send(post("/quick", "", "hello"));
+    assert_eq!(wire.response().status(), 200);
+    let mut wire = connect(gate.address);
+    wire.send(format!("POST /quick HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 5\r\n\r\nhel"));
+    assert_eq!(wire.response().status(), 504, "a body that does not come");
+}
+
+#[test]
+fn a_socket_that_the_parent_opened_is_served() {
+    let backend = Backend::polite();
+    let folder = tempfile::tempdir().unwrap();
+    let toml = format!(
+        "[server]\nlisten = [\"fd:3\"]\nworkers = 2\n[[site]]\nname = \"a\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{}\"\naccess.default = \"public\"\n",
+        backend.url()
+    );
+    std::fs::write(folder.path().join("proxy.toml"), toml).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Asked before anyone listens: it waits in the socket.
+    let mut early = connect(address);
+    early.send(get("/a", ""));
+    let mut gate = std::process::Command::new("sh")
+        .args(["-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" run 3<&0 0</dev/null"])
+        .arg(assert_cmd::cargo::cargo_bin!("lychgate"))
+        .current_dir(folder.path())
+        .stdin(std::process::Stdio::from(std::os::fd::OwnedFd::from(listener)))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let statuses = [early.response().status(), asked(&mut connect(address), "").unwrap().status()];
+    gate.kill().unwrap();
+    gate.wait().unwrap();
+    assert_eq!(statuses, [200, 200]);
 }

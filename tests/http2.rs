@@ -311,7 +311,7 @@ fn floods_end_the_connection_that_sends_them_and_no_other() {
         let mut wire = site.wire(&[]);
         // Rounds until nothing more is taken. What the gate says meanwhile is read by another thread's worth of buffers.
         let rounds = (0..200_000).take_while(|round| wire.send(flood(*round))).count();
-        assert!(rounds < 200_000, "{name}: taken without end");
+        assert!(rounds < 20_000, "{name}: taken without end");
         wire.goodbye();
         assert!(backend.connections() - before < 1_000, "{name}: the backend paid for it");
         assert!(site.still_serves(), "{name}");

@@ -5,6 +5,7 @@
 //! forwarded request (`relay`).
 
 mod audience;
+mod deadline;
 mod decide;
 mod disposition;
 mod https;
@@ -128,7 +129,8 @@ impl Worker {
                     secure = site.is_secure() && arrival.transport != Transport::Plain;
                     entry.site = &site.name;
                     entry.user = visit.session.as_ref().map(|session| session.user().to_owned());
-                    self.act(&visit, admitted, upstream, body, upgrade, &mut entry).await
+                    let acting = self.act(&visit, admitted, upstream, body, upgrade, &mut entry);
+                    self.in_time(&visit, acting).await
                 }
             },
         };
@@ -160,6 +162,22 @@ impl Worker {
         sites.into_iter().find_map(|(site, upstream)| {
             Some((site, upstream, site.path_of(&admitted.host, &admitted.path)?))
         })
+    }
+
+    /// Holds `acting` and its answer to [`crate::listen::Settings::request_timeout`].
+    async fn in_time(&self, visit: &Visit<'_>, acting: impl Future<Output = Answer>) -> Answer {
+        let limit = self.shared.config.server.request_timeout;
+        if limit.is_zero() {
+            return acting.await;
+        }
+        let end = tokio::time::Instant::now() + limit.as_duration();
+        match tokio::time::timeout_at(end, acting).await {
+            Ok(mut answer) => {
+                answer.response = answer.response.map(|body| deadline::until(end, body));
+                answer
+            }
+            Err(_) => visit.problem(ErrorKind::GatewayTimeout, "request_timeout"),
+        }
     }
 
     /// Decides, and does it.

@@ -34,6 +34,9 @@ pub struct Settings {
     pub header_timeout: Span,
     /// How long a client may leave an answer unread before it is given up; 1 min.
     pub write_timeout: Span,
+    /// How long a request may take, from its head to the end of its answer; `"0"`, any time, which is the default: a CMS
+    /// serves downloads too. Tunnels are not requests.
+    pub request_timeout: Span,
     /// How long requests in flight may take after the gate was told to stop; 30 s.
     pub drain: Span,
     /// TLS for visitors.
@@ -52,19 +55,22 @@ impl Default for Settings {
             workers: None,
             header_timeout: Span::seconds(30),
             write_timeout: Span::minutes(1),
+            request_timeout: Span::seconds(0),
             drain: Span::seconds(30),
             tls: tls::Settings::default(),
         }
     }
 }
 
-/// One address to listen on: `"127.0.0.1:8080"`, `"[::]:80"`, `"unix:/run/lychgate.sock"`.
+/// One address to listen on: `"127.0.0.1:8080"`, `"[::]:80"`, `"unix:/run/lychgate.sock"` or `"fd:3"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// An IP address and port. Port 0 takes any that is free.
     Tcp(SocketAddr),
     /// A Unix socket. A socket that was left behind is replaced.
     Unix(PathBuf),
+    /// A socket that a parent has opened and handed over as this file descriptor (systemd's `LISTEN_FDS`, from 3 on).
+    Handed(usize),
 }
 
 impl FromStr for Address {
@@ -78,13 +84,14 @@ impl FromStr for Address {
                 Ok(Self::Unix(path.into()))
             };
         }
-        if text.starts_with("fd:") {
-            return Err(format!(
-                "`{text}`: sockets handed over by a parent are not supported by this version"
-            ));
+        if let Some(number) = text.strip_prefix("fd:") {
+            let number = number.parse().ok().filter(|number| *number >= 3);
+            return number.map(Self::Handed).ok_or_else(|| {
+                format!("`{text}` is no socket that a parent can hand over; the first is \"fd:3\"")
+            });
         }
         text.parse().map(Self::Tcp).map_err(|_| {
-            format!("`{text}` is no address to listen on; write \"127.0.0.1:8080\", \"[::]:80\" or \"unix:/run/lychgate.sock\"")
+            format!("`{text}` is no address to listen on; write \"127.0.0.1:8080\", \"[::]:80\", \"unix:/run/lychgate.sock\" or \"fd:3\"")
         })
     }
 }
@@ -94,6 +101,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Handed(number) => write!(f, "fd:{number}"),
         }
     }
 }

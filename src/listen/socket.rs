@@ -45,6 +45,15 @@ pub(super) fn bind_all(
                 }
                 bound.push(actual);
             }
+            Address::Handed(number) => {
+                let socket = handed(*number)?;
+                socket.set_nonblocking(true).map_err(say)?;
+                bound.push(socket.local_addr().map_err(say)?);
+                for worker in &mut *sockets {
+                    let socket = Socket::Tcp(socket.try_clone().map_err(say)?);
+                    worker.push(Bound { socket, secure });
+                }
+            }
             Address::Unix(path) => {
                 let socket = unix(path).map_err(say)?;
                 for worker in &mut *sockets {
@@ -55,6 +64,17 @@ pub(super) fn bind_all(
         }
     }
     Ok(bound)
+}
+
+/// A listening TCP socket that the parent opened: connections that come while the gate is away wait there.
+fn handed(number: usize) -> Result<std::net::TcpListener, String> {
+    let index = number.saturating_sub(3);
+    let socket = listenfd::ListenFd::from_env().take_tcp_listener(index);
+    socket.ok().flatten().ok_or_else(|| {
+        format!(
+            "fd:{number} was not handed over as a listening TCP socket; start the gate by its .socket unit, or name an address in [server] listen"
+        )
+    })
 }
 
 fn tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
