@@ -273,11 +273,13 @@ fn the_gate_says_its_limits_and_holds_to_them() {
 
 #[test]
 fn floods_end_the_connection_that_sends_them_and_no_other() {
+    /// The frames of a round.
+    type Flood<'a> = &'a dyn Fn(u32) -> Vec<u8>;
     let backend = Backend::polite();
     let site = Site::new(&backend, "");
     let headers = |stream: u32, flags: u8| frame(HEADERS, flags, stream, &frames::block(&GET));
     let whole = END_STREAM | END_HEADERS;
-    let floods: [(&str, &dyn Fn(u32) -> Vec<u8>); 9] = [
+    let floods: [(&str, Flood<'_>); 9] = [
         ("rapid reset (CVE-2023-44487)", &|round| {
             let stream = round * 2 + 1;
             [headers(stream, whole), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()

@@ -33,7 +33,7 @@ pub(super) fn inspection(visit: &Visit<'_>) -> Result<Option<Box<dyn Inspect>>, 
         let asked = Asked {
             site: Arc::clone(visit.site),
             path: percent_encoding::percent_decode_str(visit.path).collect(),
-            from: From { client: visit.client.ip(), certificate: visit.certificate },
+            from: visit.from(),
             most: if visit.session.is_some() { Access::SignedIn } else { Access::Public },
         };
         Box::new(move |name: &[u8], value: Option<&[u8]>| asked.judge(name, value))

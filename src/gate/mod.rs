@@ -11,6 +11,7 @@ mod disposition;
 mod https;
 mod inspect;
 mod leaks;
+mod named;
 mod next;
 pub mod policy;
 mod relay;
@@ -113,21 +114,24 @@ impl Worker {
         let path =
             if arrival.refused.is_some() { "-".into() } else { access::loggable_path(parts.uri.path()) };
         let mut entry = Logged { site: "-", user: None, path };
+        let mut metrics = &self.shared.metrics.nowhere;
         let mut secure = false;
         let mut answer = match &admitted {
             Err(refusal) => refuse(&caller, *refusal),
             Ok(admitted) if let Some(site) = https::of(&self, arrival, admitted) => {
                 entry.site = &site.name;
+                metrics = &site.metrics;
                 https::lead(&caller, site, admitted)
             }
             Ok(admitted) => match self.site(admitted) {
                 None => caller.problem(None, ErrorKind::Misdirected, None, "misdirected"),
                 Some((site, upstream, path)) => {
-                    let session = self.shared.sessions.find_in(&site.name, site.is_secure(), &parts.headers);
+                    let session = self.shared.sessions.find_in(&site.name, &site.cookies, &parts.headers);
                     let certificate = matches!(arrival.transport, Transport::Tls { certificate: true });
                     let visit = Visit { caller, site, path, client: admitted.client, certificate, session };
                     secure = site.is_secure() && arrival.transport != Transport::Plain;
                     entry.site = &site.name;
+                    metrics = &site.metrics;
                     entry.user = visit.session.as_ref().map(|session| session.user().to_owned());
                     let acting = self.act(&visit, admitted, upstream, body, upgrade, &mut entry);
                     self.in_time(&visit, acting).await
@@ -140,6 +144,8 @@ impl Worker {
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             answer.response.headers_mut().insert(X_REQUEST_ID, id);
         }
+        let (took, status) = (began.elapsed(), answer.response.status());
+        metrics.request(answer.verdict, status, took, answer.backend);
         access::Entry {
             id: &request_id,
             site: entry.site,
@@ -148,8 +154,8 @@ impl Worker {
             path: &entry.path,
             user: entry.user.as_deref(),
             verdict: answer.verdict,
-            status: answer.response.status(),
-            took: began.elapsed(),
+            status,
+            took,
             backend: answer.backend,
         }
         .write();
@@ -190,7 +196,15 @@ impl Worker {
         upgrade: Option<hyper::upgrade::OnUpgrade>,
         entry: &mut Logged<'_>,
     ) -> Answer {
-        let question = question(visit);
+        let named = match named::named(visit) {
+            Ok(named) => named,
+            Err(misnamed) => return visit.problem(misnamed.kind(), misnamed.verdict()),
+        };
+        let mut question = question(visit);
+        question.access = question.access.max(named.access);
+        if named.is_closed {
+            question.taken_over = Some(TakenOver::Closed);
+        }
         if matches!(question.taken_over, Some(TakenOver::ResetLink { .. })) {
             entry.path = "[reset link]".into();
         }
@@ -203,9 +217,8 @@ impl Worker {
             }
             Decision::TakenOver(taken_over) => take_over(visit, taken_over),
             Decision::SignIn => {
-                let had = cookie::values(visit.headers(), Name::Session.on(visit.site.is_secure()))
-                    .next()
-                    .is_some();
+                let had =
+                    cookie::values(visit.headers(), visit.site.cookies.of(Name::Session)).next().is_some();
                 visit.sign_in_first(had)
             }
             Decision::Refuse(Reason::Rule) => visit.problem(ErrorKind::Forbidden, "denied"),
@@ -218,7 +231,8 @@ impl Worker {
                     self.touch(session, visit.path);
                 }
                 let framing = admitted.body.on_stream(visit.caller.parts.version, body.is_end_stream());
-                relay::relay(visit, framing, pass, upstream, body, upgrade).await
+                let sent = relay::Sent { body, framing, upgrade, destination: named.destination };
+                relay::relay(visit, pass, upstream, sent).await
             }
         }
     }
@@ -277,7 +291,7 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
     {
         taken_over = Some(TakenOver::Closed);
     }
-    let from = policy::From { client: visit.client.ip(), certificate: visit.certificate };
+    let from = visit.from();
     let mut access = site.access.access(&decoded, from);
     let (mut credentials, mut redispatches) = (false, 0);
     for (name, value) in query.into_iter().flat_map(|query| all_fields(query.as_bytes())) {

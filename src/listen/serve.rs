@@ -145,7 +145,7 @@ impl Entrance {
         }
         let entrance = self.clone();
         tokio::spawn(async move {
-            let _counted = (place, seat);
+            let _counted = (place, seat, entrance.worker.shared().metrics.connections.enter());
             if let Err(error) = entrance.serve(stream, peer).await {
                 tracing::debug!(%error, %peer, "a connection ended");
             }

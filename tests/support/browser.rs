@@ -30,7 +30,7 @@ pub struct Answer {
 impl Browser {
     /// A browser that takes `host` to be at `address`.
     pub fn new(address: SocketAddr, host: &str) -> Self {
-        // The gate names its cryptography wherever it needs some; reqwest wants it named for the process.
+        // reqwest takes the process's own; whoever is first sets it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .no_proxy()

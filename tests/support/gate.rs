@@ -21,6 +21,8 @@ pub struct Gate {
     pub tls: Option<SocketAddr>,
     /// Where it takes mail, if it does.
     pub mail: Option<SocketAddr>,
+    /// Where it answers operators, if it does.
+    pub admin: Option<SocketAddr>,
     /// The time, as it believes.
     pub clock: ManualClock,
     running: Option<Running>,
@@ -64,6 +66,7 @@ impl Gate {
             address: ([127, 0, 0, 1], 0).into(),
             tls: None,
             mail: None,
+            admin: None,
             clock,
             running: None,
             folder,
@@ -98,6 +101,7 @@ impl Gate {
         self.tls = running.tls_addresses().first().copied();
         self.address = running.addresses().first().copied().or(self.tls).unwrap();
         self.mail = running.mail_address();
+        self.admin = running.admin_address();
         self.running = Some(running);
     }
 
