@@ -6,7 +6,7 @@
 //!
 //! # The way of a request
 //! ```text
-//!  listen     accept · HTTP/1.1 · header deadline · drain
+//!  listen     accept · PROXY header · TLS · HTTP/1.1, read strictly · HTTP/2, with limits · deadlines · drain
 //!    │
 //!  admit      one strict reading: framing, method, Host, path, header names, client address
 //!    │        → Admitted                                        else 400 · 414 · 417 · 501
@@ -25,7 +25,7 @@
 //!
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
 //! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`], [`csrf`],
-//! [`account`] (one spelling of a user's name), [`password`] (of the gate's own users: policy and hashes), [`seal`], [`observe`],
+//! [`account`] (one spelling of a user's name), [`password`] (of the gate's own users: policy and hashes), [`tls`], [`seal`], [`observe`],
 //! [`background`], [`clock`], [`random`], [`secret`].
 //!
 //! # Rules of the house
@@ -36,8 +36,8 @@
 //! - No password, token, cookie value or query is ever logged: [`secret::Secret`] prints as `[secret]`.
 //!
 //! # What it does not do
-//! It is no firewall for the CMS behind it: who has signed in reaches what the CMS shows them. It does not terminate TLS yet,
-//! and it does not sign anyone in to more than one site.
+//! It is no firewall for the CMS behind it: who has signed in reaches what the CMS shows them. It does not sign anyone in to
+//! more than one site, and it fetches no certificates.
 
 pub mod account;
 pub mod admin;
@@ -66,4 +66,5 @@ pub mod secret;
 pub mod session;
 pub mod state;
 pub mod store;
+pub mod tls;
 pub mod visit;

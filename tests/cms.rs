@@ -30,6 +30,7 @@ fn settings(address: &str) -> BackendSettings {
             header: Some((HeaderName::from_static("leocornus-header"), Secret::new("trust-me"))),
         },
         source_address: Some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1))),
+        tls: None,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(20),
     }

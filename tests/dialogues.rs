@@ -45,6 +45,7 @@ fn backend_of(dialogue: Dialogue, cms: &StandIn) -> Backend {
         source_address: None,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(20),
+        tls: None,
     };
     Backend::new(Arc::new(dialogue), settings).unwrap()
 }

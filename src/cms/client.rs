@@ -8,12 +8,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use rustls::ClientConfig;
 use url::Url;
 
 use super::answer::Answer;
 use super::body::Body;
 use super::{Asker, BackendError, BackendSettings};
 use crate::secret::Secret;
+use crate::tls;
 
 /// The most of an answer that is read, in bytes: a page of an old CMS is 10 to 100 KiB.
 const ANSWER_CAP: usize = 2 << 20;
@@ -93,8 +95,17 @@ impl NoAnswer {
 
 impl Client {
     pub(super) fn new(settings: BackendSettings) -> Result<Self, BackendError> {
-        let BackendSettings { address, host, public_url, trust, source_address, connect_timeout, timeout } =
-            settings;
+        let BackendSettings {
+            address,
+            host,
+            public_url,
+            trust,
+            source_address,
+            tls,
+            connect_timeout,
+            timeout,
+        } = settings;
+        let tls = tls.map_or_else(tls::trusting_nobody, Ok).map_err(BackendError::Client)?;
         if !matches!(address.scheme(), "http" | "https") || address.host_str().is_none() {
             return Err(BackendError::Address);
         }
@@ -118,8 +129,8 @@ impl Client {
             Ok((name, value))
         });
         Ok(Self {
-            plain: build(None, connect_timeout, timeout)?,
-            trusted: build(source_address, connect_timeout, timeout)?,
+            plain: build(None, &tls, connect_timeout, timeout)?,
+            trusted: build(source_address, &tls, connect_timeout, timeout)?,
             address,
             standing,
             public_scheme,
@@ -224,12 +235,12 @@ impl Client {
 
 fn build(
     source: Option<IpAddr>,
+    tls: &ClientConfig,
     connect: Duration,
     total: Duration,
 ) -> Result<reqwest::Client, BackendError> {
-    // reqwest takes the process's own; whoever is first sets it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.clone())
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)

@@ -5,8 +5,10 @@ use super::finding::nearest;
 /// Keys that are part of the file's shape, but that this version does not act on. They are refused, so that nobody
 /// relies on what does not happen.
 const NOT_YET: &[(&str, &str)] = &[
-    ("tls", "TLS is not built in yet; put a TLS proxy before the gate and name it in trusted_proxies"),
-    ("proxy_protocol", "the PROXY protocol is not supported yet"),
+    (
+        "acme",
+        "certificates are not fetched by the gate yet; name files that an ACME client keeps, they are read anew when they change",
+    ),
     ("hold_posts", "holding a form until its sender has signed in is not built in yet"),
 ];
 

@@ -19,9 +19,10 @@ pub use self::finding::{Finding, Severity};
 pub use self::site::{SignIn, Site, VirtualHosting};
 use self::url::Scheme;
 use self::values::SecretSource;
+use crate::clock::{Clock as _, SystemClock};
 use crate::cms::Description;
 use crate::secret::Secret;
-use crate::{admin, limits, listen, mail, observe, pages, password, session, store};
+use crate::{admin, limits, listen, mail, observe, pages, password, session, store, tls};
 
 /// Everything `proxy.toml` says.
 #[derive(Clone, Debug, Deserialize)]
@@ -108,7 +109,25 @@ impl Config {
                 "there is no site; add a [[site]] with name, public_url and backend_url".to_owned(),
             );
         }
-        if self.server.listen.is_empty() {
+        let tls = &self.server.tls;
+        if let Err(sentence) = tls.pairs() {
+            error(text.find("[server.tls]").unwrap_or(0), sentence);
+        }
+        if self.server.proxy_protocol && self.server.trusted_proxies.is_empty() {
+            error(
+                text.find("proxy_protocol").unwrap_or(0),
+                "proxy_protocol refuses everyone but the proxies in trusted_proxies, and there are none; name their networks".to_owned(),
+            );
+        }
+        let asks_for_certificate =
+            |site: &Spanned<Site>| site.as_ref().access.rules.iter().any(|rule| rule.client_certificate);
+        if tls.client_ca.is_none() && self.sites.iter().any(asks_for_certificate) {
+            error(
+                text.find("client_certificate").unwrap_or(0),
+                "a rule asks for a client_certificate, but [server.tls] has no client_ca; nobody could show one".to_owned(),
+            );
+        }
+        if self.server.listen.is_empty() && !tls.is_on() {
             error(
                 text.find("listen").unwrap_or(0),
                 "`listen` is empty; name at least one address, such as \"127.0.0.1:8080\"".to_owned(),
@@ -145,13 +164,6 @@ impl Config {
                         ),
                     );
                 }
-            }
-            if backend.as_ref().scheme() == Scheme::Https {
-                error(
-                    backend.span().start,
-                    "TLS to the backend is not supported by this version; write an http:// address"
-                        .to_owned(),
-                );
             }
             if public.as_ref().is_at(backend.as_ref().host()) {
                 error(backend.span().start, "backend_url is the public address: the gate would call itself; write where the CMS itself listens".to_owned());
@@ -219,9 +231,17 @@ impl Config {
             .iter()
             .map(Spanned::as_ref)
             .find(|site| site.public_url.as_ref().scheme() == Scheme::Https);
-        if let Some(site) = behind_proxy.filter(|_| self.server.trusted_proxies.is_empty()) {
+        if let Some(site) =
+            behind_proxy.filter(|_| self.server.trusted_proxies.is_empty() && !self.server.tls.is_on())
+        {
             let sentence = "public_url is https, so a TLS proxy stands before the gate; trusted_proxies does not name it, and every visitor will look like that proxy to rules and limits".to_owned();
             findings.push(Finding::warning(file, text, site.public_url.span().start, sentence));
+        }
+        for site in self.sites.iter().map(Spanned::as_ref) {
+            if site.backend_url.as_ref().scheme() == Scheme::Http && site.forward.ca.is_some() {
+                let sentence = "[site.forward] names a `ca`, but backend_url is http: nobody shows a certificate; write https://, or remove `ca`".to_owned();
+                findings.push(Finding::warning(file, text, site.backend_url.span().start, sentence));
+            }
         }
         for network in &self.server.trusted_proxies {
             if network.prefix_len() == 0 {
@@ -364,14 +384,29 @@ impl Config {
         if text.is_empty() { Err("a secret is empty".to_owned()) } else { Ok(Secret::new(text)) }
     }
 
-    /// Tries what the file points to, without making or changing anything: secrets, templates.
+    /// Tries what the file points to, without making or changing anything: secrets, certificates, templates.
     pub fn try_files(&self, file: &Path) -> Vec<Finding> {
         let headers = self.sites.iter().filter_map(|site| site.as_ref().password_reset.header.as_ref());
         let mut sentences: Vec<String> =
             headers.filter_map(|header| self.secret(&header.value).err()).collect();
         sentences.extend(mail::check(self));
         sentences.extend(self.store.secret.check(&self.folder).err().map(|error| error.to_string()));
+        let authorities = self.sites.iter().filter_map(|site| site.as_ref().forward.ca.as_ref());
+        sentences.extend(authorities.filter_map(|ca| tls::read_authorities(&self.folder.join(ca)).err()));
         let mut warnings = Vec::new();
+        if self.server.tls.is_on() {
+            let https = self.sites.iter().map(|site| site.as_ref().public_url.as_ref());
+            let hosts = https.filter(|url| url.scheme() == Scheme::Https).map(url::SiteUrl::host);
+            match listen::tls::load(&self.server.tls, &self.folder) {
+                Err(sentence) => sentences.push(sentence),
+                Ok(_) => warnings.extend(listen::tls::warnings(
+                    &self.server.tls,
+                    &self.folder,
+                    hosts,
+                    SystemClock.now(),
+                )),
+            }
+        }
         match pages::Pages::load(&self.pages) {
             Ok(pages) => {
                 warnings.extend(pages.warnings().iter().map(ToString::to_string));

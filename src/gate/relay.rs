@@ -128,7 +128,9 @@ async fn request_body(
         Framing::Length(length) if length > upstream.settings().body_limit.as_u64() => {
             Err(Fault::BodyTooLarge)
         }
-        Framing::Length(length) if translation.is_none() => Ok(RequestBody::stream(body, length, inspect)),
+        Framing::Length(length) if translation.is_none() => {
+            Ok(RequestBody::stream(body, length, upstream.settings().body_rate, inspect))
+        }
         // Its length, or the one it will have, is known only when all of it is there.
         Framing::Length(_) | Framing::Unknown => {
             let mut settings = upstream.settings().clone();

@@ -11,13 +11,14 @@ use crate::admit::{CanonicalPath, PublicHost};
 use crate::cms::{self, Trust};
 use crate::config::url::{Scheme, SiteUrl};
 use crate::config::{self, SignIn, VirtualHosting};
-use crate::forward::{self, Destination};
+use crate::forward::{self, Destination, Security};
 use crate::identity;
 use crate::observe::metrics::SiteMetrics;
 use crate::recovery::{self, Way};
 use crate::rewrite::{Mode, Origins};
 use crate::secret::Secret;
 use crate::session::cookie::Names;
+use crate::tls;
 
 /// One site, shared by all workers.
 pub struct Site {
@@ -49,6 +50,8 @@ pub struct Site {
     pub destination: Destination,
     /// Host and port to connect to.
     pub backend: (String, u16),
+    /// How to speak TLS with it, where its address is https.
+    pub security: Option<Security>,
     /// How patient to be with it.
     pub forward: forward::Settings,
     /// Inside and outside.
@@ -88,6 +91,14 @@ impl Site {
             Some(header) => Some((header.name.0.clone(), config.secret(&header.value)?)),
             None => None,
         };
+        let name = backend.host().name().trim_matches(['[', ']']).to_owned();
+        let (tls, security) = if backend.scheme() == Scheme::Https {
+            let ca = site.forward.ca.as_ref().map(|ca| config.folder.join(ca));
+            let tls = tls::client_config(ca.as_deref())?;
+            (Some(Arc::clone(&tls)), Some(Security::new(tls, &name)?))
+        } else {
+            (None, None)
+        };
         let mut rewriting = site.rewrite.clone();
         // Where another site of the gate is at our internal path, that path in a link may well mean it.
         rewriting.links &= !neighbours(config, site).any(|other| overlap(other.path(), backend.path()));
@@ -104,6 +115,7 @@ impl Site {
                 header: trust.clone(),
             },
             source_address: site.password_reset.source_address,
+            tls,
             connect_timeout: site.forward.connect_timeout.as_duration(),
             timeout: site.forward.response_timeout.as_duration(),
         };
@@ -125,7 +137,8 @@ impl Site {
             identity_headers: site.identity_headers.clone(),
             cms,
             destination,
-            backend: (backend.host().name().trim_matches(['[', ']']).to_owned(), backend.port()),
+            backend: (name, backend.port()),
+            security,
             forward: site.forward.clone(),
             origins: Arc::new(origins),
             metrics: Arc::default(),

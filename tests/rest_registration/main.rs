@@ -61,6 +61,7 @@ impl Site {
             source_address: None,
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(20),
+            tls: None,
         };
         let dialogue = Description::built_in("rest-registration").unwrap().unwrap();
         Backend::new(Arc::new(dialogue.dialogue(&BTreeMap::new()).unwrap()), settings).unwrap()
