@@ -1,0 +1,43 @@
+//! The CMS's own mail.
+
+use super::{origins, shown};
+use lychgate::mail::rewrite;
+use lychgate::rewrite::{Mode, Sites};
+use mail_parser::{MessageParser, MimeHeaders as _};
+use std::sync::LazyLock;
+
+static ALL: LazyLock<Sites> = LazyLock::new(|| Sites::new(origins(Mode::Full).iter().map(AsRef::as_ref)));
+
+/// A message in which nothing is internal stays byte for byte; in one that changes, no part comes or goes, files stay as they
+/// are, no line gets longer than lines may be, and a second look finds nothing more.
+pub fn mail(data: &[u8]) {
+    let Ok(done) = rewrite(&ALL, data) else { return };
+    let Some(after) = done.message else {
+        assert_eq!(done.replaced, 0, "replaced, and yet not");
+        return;
+    };
+    assert!(done.replaced > 0, "changed although nothing was replaced: {}", shown(&after));
+    if longest_line(data) <= 998 {
+        assert!(longest_line(&after) <= 998, "a line of {} bytes: {}", longest_line(&after), shown(&after));
+    }
+    assert_eq!(files(data), files(&after), "{}", shown(&after));
+    let again = rewrite(&ALL, &after).expect("it has not become deeper");
+    assert_eq!(again.replaced, 0, "twice is not once: {}\n{}", shown(&after), shown(&again.message.unwrap_or_default()));
+}
+
+fn longest_line(text: &[u8]) -> usize {
+    text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).len()).max().unwrap_or(0)
+}
+
+/// How many parts there are, and what is in those that are pictures.
+fn files(raw: &[u8]) -> (usize, Vec<Vec<u8>>) {
+    let Some(message) = MessageParser::new().with_mime_headers().default_header_raw().parse(raw) else {
+        return (0, Vec::new());
+    };
+    let files = message.parts.iter().filter_map(|part| {
+        let kind = part.content_type()?;
+        let is_picture = kind.c_type.eq_ignore_ascii_case("image") && kind.c_subtype.as_deref() == Some("png");
+        is_picture.then(|| part.contents().to_vec())
+    });
+    (message.parts.len(), files.collect())
+}
