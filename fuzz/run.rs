@@ -134,7 +134,8 @@ fn dictionary(here: &Path) -> Vec<Vec<u8>> {
                 out.push(match byte {
                     b'\\' => match bytes.next().expect("something behind a backslash") {
                         b'x' => {
-                            let mut digit = || char::from(bytes.next().expect("a digit")).to_digit(16).expect("hex");
+                            let mut digit =
+                                || char::from(bytes.next().expect("a digit")).to_digit(16).expect("hex");
                             u8::try_from(digit() * 16 + digit()).expect("a byte")
                         }
                         byte => byte,

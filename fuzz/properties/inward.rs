@@ -14,7 +14,8 @@ pub fn form(data: &[u8]) {
         let fields = |form: &[u8]| -> Vec<Vec<u8>> {
             form.split(|byte| b"&;=".contains(byte))
                 .map(|piece| {
-                    let spaces: Vec<u8> = piece.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+                    let spaces: Vec<u8> =
+                        piece.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
                     percent_encoding::percent_decode(&spaces).collect()
                 })
                 .collect()

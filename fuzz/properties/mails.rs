@@ -22,11 +22,20 @@ pub fn mail(data: &[u8]) {
     }
     assert_eq!(files(data), files(&after), "{}", shown(&after));
     let again = rewrite(&ALL, &after).expect("it has not become deeper");
-    assert_eq!(again.replaced, 0, "twice is not once: {}\n{}", shown(&after), shown(&again.message.unwrap_or_default()));
+    assert_eq!(
+        again.replaced,
+        0,
+        "twice is not once: {}\n{}",
+        shown(&after),
+        shown(&again.message.unwrap_or_default())
+    );
 }
 
 fn longest_line(text: &[u8]) -> usize {
-    text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).len()).max().unwrap_or(0)
+    text.split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line).len())
+        .max()
+        .unwrap_or(0)
 }
 
 /// How many parts there are, and what is in those that are pictures.
@@ -36,7 +45,8 @@ fn files(raw: &[u8]) -> (usize, Vec<Vec<u8>>) {
     };
     let files = message.parts.iter().filter_map(|part| {
         let kind = part.content_type()?;
-        let is_picture = kind.c_type.eq_ignore_ascii_case("image") && kind.c_subtype.as_deref() == Some("png");
+        let is_picture =
+            kind.c_type.eq_ignore_ascii_case("image") && kind.c_subtype.as_deref() == Some("png");
         is_picture.then(|| part.contents().to_vec())
     });
     (message.parts.len(), files.collect())

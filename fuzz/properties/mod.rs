@@ -45,7 +45,11 @@ struct Site {
 /// A loopback backend, as in every first installation; names that are secret; a public address below a path. To all of them
 /// [`SECRET`] is internal.
 const SITES: [Site; 3] = [
-    Site { backend: "http://localhost:8088/Plone", public: "https://public.example.org", names: &["plone.internal"] },
+    Site {
+        backend: "http://localhost:8088/Plone",
+        public: "https://public.example.org",
+        names: &["plone.internal"],
+    },
     Site {
         backend: "http://plone.internal:8080/Plone",
         public: "https://www.example.org",

@@ -19,13 +19,18 @@ pub fn text(data: &[u8]) {
     for origins in origins(Mode::Safety) {
         let map = origins.outward();
         let whole = map.rewrite(data).into_owned();
+        let mut counted = 0;
         for size in sizes(data) {
             let (got, remaining) = streamed(map, data, size);
             assert_eq!(shown(&got), shown(&whole), "in pieces of {size}");
             let left = secrets(&got);
             assert!(left <= remaining, "{left} secret names left and {remaining} counted: {}", shown(&got));
+            counted = remaining;
         }
-        assert_eq!(shown(&map.rewrite(&whole)), shown(&whole), "twice is not once");
+        // What is no address of ours can become one when its neighbour is replaced: `10.0.0.5:10.0.0.5`.
+        if counted == 0 {
+            assert_eq!(shown(&map.rewrite(&whole)), shown(&whole), "twice is not once");
+        }
     }
     for origins in origins(Mode::Full) {
         let whole = origins.inward().rewrite(data).into_owned();
@@ -58,7 +63,11 @@ pub fn styles(data: &[u8]) {
     for origins in origins(Mode::Full) {
         let whole = origins.styles().rewrite(data).into_owned();
         for size in sizes(data) {
-            assert_eq!(shown(&streamed(origins.styles(), data, size).0), shown(&whole), "in pieces of {size}");
+            assert_eq!(
+                shown(&streamed(origins.styles(), data, size).0),
+                shown(&whole),
+                "in pieces of {size}"
+            );
         }
     }
 }
@@ -69,7 +78,7 @@ pub fn spelled(data: &[u8]) {
     let mut data: Vec<u8> = data.iter().filter(kept).copied().collect();
     // A dot that begins a name (`Domain=.plone.internal`) is known behind plain bytes only.
     let mut before = 0;
-    data.retain(|byte| *byte != b'.' || std::mem::replace(&mut before, *byte).is_ascii_alphanumeric());
+    data.retain(|byte| std::mem::replace(&mut before, *byte).is_ascii_alphanumeric() || *byte != b'.');
     for origins in origins(Mode::Safety) {
         let plain = origins.rewrite(&data);
         for (name, encode, decode) in SPELLINGS {
@@ -85,7 +94,8 @@ pub fn coded(data: &[u8]) {
     let origins = &origins(Mode::Full)[0];
     for coding in [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd] {
         let plan = Plan::Text(Some(coding));
-        let garbage = sizes(data).map(|size| body(origins, plan, data, size).ok().map(|(got, _)| decoded(coding, &got)));
+        let garbage = sizes(data)
+            .map(|size| body(origins, plan, data, size).ok().map(|(got, _)| decoded(coding, &got)));
         for other in &garbage[1..] {
             assert_eq!(&garbage[0], other, "{coding:?}: a split changes what garbage is taken for");
         }
@@ -93,7 +103,11 @@ pub fn coded(data: &[u8]) {
         let want = origins.rewrite(data);
         for size in sizes(&encoded) {
             let (got, _) = body(origins, plan, &encoded, size).expect("what is encoded can be decoded");
-            let got = if data.is_empty() && got.is_empty() { Vec::new() } else { decoded(coding, &got).expect("it is encoded again") };
+            let got = if data.is_empty() && got.is_empty() {
+                Vec::new()
+            } else {
+                decoded(coding, &got).expect("it is encoded again")
+            };
             assert_eq!(shown(&got), shown(&want), "{coding:?} in pieces of {size}");
         }
     }
@@ -102,7 +116,14 @@ pub fn coded(data: &[u8]) {
 /// Fields: a redirect leads to where it led or to the public address, and a second look finds nothing more.
 pub fn headers(data: &[u8]) {
     const NAMES: [&str; 8] = [
-        "location", "link", "refresh", "set-cookie", "content-security-policy", "content-disposition", "sourcemap", "x-any",
+        "location",
+        "link",
+        "refresh",
+        "set-cookie",
+        "content-security-policy",
+        "content-disposition",
+        "sourcemap",
+        "x-any",
     ];
     let Ok(value) = HeaderValue::from_bytes(data) else { return };
     for mode in [Mode::Safety, Mode::Full] {
@@ -110,13 +131,13 @@ pub fn headers(data: &[u8]) {
             for name in NAMES {
                 let mut fields = HeaderMap::new();
                 fields.insert(HeaderName::from_static(name), value.clone());
-                response_headers(origins, Plan::Pass, &mut fields);
-                let once = fields.clone();
                 let leaks = response_headers(origins, Plan::Pass, &mut fields);
-                if mode == Mode::Safety {
+                let once = fields.clone();
+                if mode == Mode::Safety && leaks == 0 {
+                    response_headers(origins, Plan::Pass, &mut fields);
                     assert_eq!(fields, once, "{name}: twice is not once");
                 }
-                let left: usize = fields.values().map(|value| secrets(value.as_bytes())).sum();
+                let left: usize = once.values().map(|value| secrets(value.as_bytes())).sum();
                 assert!(left <= leaks, "{name}: a secret name is left in {fields:?}");
             }
         }
@@ -155,7 +176,10 @@ impl Body for Pieces {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         Poll::Ready(self.0.pop_front().map(|bytes| Ok(Frame::data(bytes))))
     }
 }
@@ -166,7 +190,9 @@ fn secrets(text: &[u8]) -> usize {
     let ends = |byte: Option<&u8>| byte.is_none_or(|byte| b" \"'<>/?#".contains(byte));
     let places = lower.windows(SECRET.len()).enumerate().filter(|(_, window)| *window == SECRET.as_bytes());
     places
-        .filter(|(at, _)| ends(at.checked_sub(1).and_then(|at| lower.get(at))) && ends(lower.get(at + SECRET.len())))
+        .filter(|(at, _)| {
+            ends(at.checked_sub(1).and_then(|at| lower.get(at))) && ends(lower.get(at + SECRET.len()))
+        })
         .count()
 }
 

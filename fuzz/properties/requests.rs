@@ -12,12 +12,19 @@ pub fn path(data: &[u8]) {
     let Ok(path) = CanonicalPath::parse(raw) else { return };
     let again = CanonicalPath::parse(path.as_str()).expect("what is canonical is a path");
     assert_eq!(again.as_str(), path.as_str(), "twice is not once");
-    assert!(path.as_str().bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{}|?#[]".contains(&byte)), "{path:?}");
+    assert!(
+        path.as_str().bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{}|?#[]".contains(&byte)),
+        "{path:?}"
+    );
     let decoded: Vec<u8> = percent_encoding::percent_decode_str(path.as_str()).collect();
     assert_eq!(shown(&decoded), shown(path.decoded()), "decided on other bytes than are forwarded");
     let (ours, came) = (zope(path.as_str()), zope(raw));
     assert_eq!(ours, came, "Zope would have found another page");
-    assert_eq!(ours, path.segments().map(shown).collect::<Vec<_>>(), "Zope finds another page than was decided on");
+    assert_eq!(
+        ours,
+        path.segments().map(shown).collect::<Vec<_>>(),
+        "Zope finds another page than was decided on"
+    );
 }
 
 /// The way Zope takes: decoded once, cut at slashes, without empty segments and dots, back at two dots.
@@ -42,7 +49,10 @@ pub fn host(data: &[u8]) {
     let Some(host) = PublicHost::parse(text) else { return };
     let written = format!("{host:?}");
     assert_eq!(PublicHost::parse(&written).as_ref(), Some(&host), "{written} is not read as it is written");
-    assert!(host.name().bytes().all(|byte| byte.is_ascii_graphic() && !b"/@?#%\\ \"<>".contains(&byte)), "{written}");
+    assert!(
+        host.name().bytes().all(|byte| byte.is_ascii_graphic() && !b"/@?#%\\ \"<>".contains(&byte)),
+        "{written}"
+    );
     assert_eq!(host.name(), host.name().to_ascii_lowercase());
     if let Ok(url) = url::Url::parse(&format!("http://{text}/")) {
         assert_eq!(url.port_or_known_default(), Some(host.port().unwrap_or(80)), "{written}");
@@ -63,8 +73,16 @@ pub fn cookie(data: &[u8]) {
     let kept = HeaderMap::from_iter([(COOKIE, stripped.clone())]);
     assert_eq!(cookie::strip(&kept, is_sign_in).as_ref(), Some(&stripped), "twice is not once");
     for name in ["lychgate", "__Host-lychgate", "lychgate-form", "__ac"] {
-        assert!(cookie::values(&kept, name).next().is_none(), "{name} is left in {}", shown(stripped.as_bytes()));
-        assert!(!zope_reads(stripped.as_bytes(), name), "Zope finds {name} in {}", shown(stripped.as_bytes()));
+        assert!(
+            cookie::values(&kept, name).next().is_none(),
+            "{name} is left in {}",
+            shown(stripped.as_bytes())
+        );
+        assert!(
+            !zope_reads(stripped.as_bytes(), name),
+            "Zope finds {name} in {}",
+            shown(stripped.as_bytes())
+        );
     }
     let text = data.to_ascii_lowercase();
     let has = |word: &str| text.windows(word.len()).any(|window| window == word.as_bytes());
