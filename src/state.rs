@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Site;
 use crate::limits::Limits;
+use crate::observe::metrics::Metrics;
 use crate::pages::Pages;
 use crate::random::{self, Random};
 use crate::seal::Sealer;
@@ -28,6 +29,8 @@ pub struct Shared {
     pub pages: Pages,
     /// What is sealed before it leaves the process.
     pub sealer: Sealer,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Work beside the answers.
     pub background: Background,
     /// The time.
@@ -75,6 +78,7 @@ impl Shared {
             limits,
             pages,
             sealer,
+            metrics: Arc::default(),
             background: Background::default(),
             clock,
             random,

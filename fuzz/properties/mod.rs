@@ -63,22 +63,17 @@ const SITES: [Site; 3] = [
 ];
 
 fn origins(mode: Mode) -> &'static [Arc<Origins>] {
-    fn all(mode: Mode) -> Vec<Arc<Origins>> {
-        let made = SITES.iter().map(|site| {
-            let names: Vec<String> = site.names.iter().map(|name| (*name).to_owned()).collect();
-            Arc::new(
-                Origins::new(&site.backend.parse().unwrap(), &site.public.parse().unwrap(), &names, mode)
-                    .unwrap(),
-            )
-        });
-        made.collect()
-    }
-    static SAFETY: LazyLock<Vec<Arc<Origins>>> = LazyLock::new(|| all(Mode::Safety));
-    static FULL: LazyLock<Vec<Arc<Origins>>> = LazyLock::new(|| all(Mode::Full));
-    match mode {
-        Mode::Safety => &SAFETY,
-        Mode::Full => &FULL,
-    }
+    static ALL: LazyLock<[Vec<Arc<Origins>>; 3]> = LazyLock::new(|| {
+        [Mode::Safety, Mode::Forwarded, Mode::Full].map(|mode| {
+            let made = SITES.iter().map(|site| {
+                let names: Vec<String> = site.names.iter().map(|name| (*name).to_owned()).collect();
+                let (backend, public) = (site.backend.parse().unwrap(), site.public.parse().unwrap());
+                Arc::new(Origins::new(&backend, &public, &names, mode).unwrap())
+            });
+            made.collect()
+        })
+    });
+    &ALL[mode as usize]
 }
 
 /// Sizes of pieces to cut a text in: bytes, small pieces, halves, and all of it.

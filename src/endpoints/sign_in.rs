@@ -95,7 +95,7 @@ async fn begin(
             tracing::info!(id = visit.caller.request_id, site = visit.site.name, user, client = %visit.client.ip(), remember, "signed in");
             go_on(visit, next, "signed_in").with_cookie(Some(cookie::set(
                 Name::Session,
-                visit.site.is_secure(),
+                &visit.site.cookies,
                 id.text().expose(),
                 session.max_age(shared.clock.now()),
             )))
