@@ -24,6 +24,8 @@ pub(super) struct Links {
     /// A tag, or what may be the start of something, until it is all there.
     held: Vec<u8>,
     place: Place,
+    /// Whether all of it stands in a conditional comment.
+    in_comment: bool,
     /// How deep in SVG and MathML, where an element may be closed by its own tag.
     foreign: usize,
     /// In a style sheet or an import map: its own way.
@@ -105,7 +107,7 @@ impl Links {
     pub(super) fn new(way: Way, xml: bool) -> Self {
         let needle = way.first_segment().map(|segment| Finder::new(segment).into_owned());
         let foreign = usize::from(xml);
-        Self { way, needle, held: Vec::new(), place: Place::Text, foreign, inner: None }
+        Self { way, needle, held: Vec::new(), place: Place::Text, in_comment: false, foreign, inner: None }
     }
 
     /// Takes the next piece and gives back what is decided, in at most one piece.
@@ -242,7 +244,7 @@ impl Links {
             [_, b'!', b'-', b'-', b'>', ..] => 5,
             [_, b'!', b'-', b'-', b'-', b'>', ..] => 6,
             [_, b'!', b'-', b'-', b'['] | [_, b'!', b'-', b'-', b'[', b'i' | b'I'] => return None,
-            [_, b'!', b'-', b'-', b'[', b'i' | b'I', b'f' | b'F', ..] => {
+            [_, b'!', b'-', b'-', b'[', b'i' | b'I', b'f' | b'F', ..] if !self.in_comment => {
                 self.place = Place::Conditional;
                 0
             }
@@ -274,7 +276,8 @@ impl Links {
         self.place = Place::Text;
         if self.needle.as_ref().is_none_or(|needle| pass.mentions(needle, inside, end)) {
             let page = text.get(inside..end).unwrap_or_default();
-            let mut links = Self::new(self.way.clone(), self.foreign > 0);
+            // Comments are not nested: what looks so could be as deep as a page is long.
+            let mut links = Self { in_comment: true, ..Self::new(self.way.clone(), self.foreign > 0) };
             let mapped = [links.push(Bytes::copy_from_slice(page)), links.finish()].concat();
             let same = page.iter().zip(&mapped).take_while(|(old, new)| old == new).count();
             if same < page.len() {
