@@ -9,12 +9,12 @@
 #[path = "properties/mod.rs"]
 mod properties;
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash as _, Hasher as _};
+use std::collections::hash_map::{DefaultHasher, RandomState};
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
 /// No input may take longer.
@@ -28,7 +28,8 @@ fn main() {
     let chosen: Vec<String> = arguments.collect();
     let seed = env::var("SEED").ok().map(|text| text.parse().expect("SEED"));
     let seed = seed.unwrap_or_else(|| {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs()
+        // Every hasher of the standard library is seeded anew.
+        RandomState::new().build_hasher().finish()
     });
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let here = if here.is_dir() { here } else { Path::new(env!("CARGO_MANIFEST_DIR")).to_owned() };

@@ -17,8 +17,11 @@ pub use requests::{cookie, host, path};
 use lychgate::rewrite::{Mode, Origins};
 use std::sync::{Arc, LazyLock};
 
+/// Panics if it does not hold for these bytes.
+pub type Property = fn(&[u8]);
+
 /// Every property and its name, which is also that of its target and of its folder of seeds.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Property)] = &[
     ("text", text),
     ("html", html),
     ("styles", styles),
