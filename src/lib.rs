@@ -13,8 +13,8 @@
 //!  gate       the site (else 421), the session, and the one decision, a value
 //!    ├── endpoints   the gate's own pages at work: sign in, sign out, forgot, reset, account; the same for scripts
 //!    │      ├── pages      how they look: templates, catalogues, assets
-//!    │      ├── identity   who vouches for a password
-//!    │      └── recovery   the forgotten-password process
+//!    │      ├── identity   who vouches for a password: the CMS, or the gate for users of its own
+//!    │      └── recovery   the forgotten-password process: the CMS's, or the gate's for users of its own
 //!    │             └── cms   the conversation with the backend's forms: dialogues and their verdicts
 //!    └── relay       hygiene of headers and cookies around
 //!           ├── forward    one exchange with the backend: pool, retry, deadlines, tunnel
@@ -25,7 +25,8 @@
 //!
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
 //! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`], [`csrf`],
-//! [`account`] (one spelling of a user's name), [`tls`], [`seal`], [`observe`], [`background`], [`clock`], [`random`], [`secret`].
+//! [`account`] (one spelling of a user's name), [`password`] (of the gate's own users: policy and hashes), [`tls`], [`seal`],
+//! [`observe`], [`background`], [`clock`], [`random`], [`secret`].
 //!
 //! # Rules of the house
 //! - The backend's address comes from `proxy.toml` and nowhere else; a client never chooses where a password goes.
@@ -56,6 +57,7 @@ pub mod listen;
 pub mod mail;
 pub mod observe;
 pub mod pages;
+pub mod password;
 pub mod random;
 pub mod recovery;
 pub mod rewrite;

@@ -5,15 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::background::Background;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, SignIn};
 use crate::gate::Site;
 use crate::limits::Limits;
+use crate::mail::{Mails, Outgoing};
 use crate::observe::metrics::Metrics;
 use crate::pages::Pages;
+use crate::password::Hasher;
 use crate::random::{self, Random};
 use crate::seal::Sealer;
 use crate::session::Sessions;
-use crate::store::{self, Store};
+use crate::store::{self, Accounts};
 
 /// Everything but connections. Made once, at start.
 pub struct Shared {
@@ -25,8 +27,16 @@ pub struct Shared {
     pub sessions: Sessions,
     /// Who tried too often.
     pub limits: Limits,
+    /// The gate's own users, and the reset links it issued.
+    pub accounts: Arc<dyn Accounts>,
+    /// What hashes their passwords.
+    pub hasher: Hasher,
     /// The gate's own pages.
     pub pages: Pages,
+    /// What the gate's own mails say.
+    pub mails: Mails,
+    /// The way they go.
+    pub outgoing: Outgoing,
     /// What is sealed before it leaves the process.
     pub sealer: Sealer,
     /// What is counted.
@@ -63,12 +73,23 @@ impl Shared {
         }
         let sealer = Sealer::open_secrets(&config.store.secret, &config.folder, Arc::clone(&random))
             .map_err(|error| error.to_string())?;
-        let store: Arc<dyn Store> =
-            store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
-        let sessions =
-            Sessions::open(&config.session, store, sealer.clone(), Arc::clone(&clock), Arc::clone(&random))
-                .await
-                .map_err(|error| error.to_string())?;
+        let store = store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
+        let accounts: Arc<dyn Accounts> = Arc::clone(&store) as _;
+        let hasher = Hasher::new(&config.local_users, Arc::clone(&random))?;
+        if sites.iter().any(|site| site.sign_in == SignIn::Local) {
+            hasher.warm()?;
+        }
+        let mails = Mails::load(&config.pages, &pages).map_err(|error| error.to_string())?;
+        let outgoing = Outgoing::new(&config, Arc::clone(&clock), Arc::clone(&random))?;
+        let sessions = Sessions::open(
+            &config.session,
+            store as _,
+            sealer.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&random),
+        )
+        .await
+        .map_err(|error| error.to_string())?;
         let limits = Limits::new(&config.limits, Arc::clone(&clock), random.as_ref());
         let request_prefix = random::token::<6>(random.as_ref());
         Ok(Self {
@@ -76,7 +97,11 @@ impl Shared {
             sites,
             sessions,
             limits,
+            accounts,
+            hasher,
             pages,
+            mails,
+            outgoing,
             sealer,
             metrics: Arc::default(),
             background: Background::default(),

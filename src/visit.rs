@@ -171,7 +171,7 @@ impl<'a> Visit<'a> {
             language,
             request_id: self.caller.request_id,
             here,
-            forgot_password: self.site.reset.enabled,
+            forgot_password: self.site.offers_reset(),
         }
     }
 

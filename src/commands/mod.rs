@@ -3,9 +3,11 @@
 mod check;
 mod completions;
 mod doctor;
+mod mail;
 mod print;
 mod run;
 mod sessions;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +42,16 @@ enum Command {
         #[command(subcommand)]
         command: sessions::Command,
     },
+    /// The gate's own users, for sites with sign_in = "local"; a gate that runs notices at once
+    Users {
+        #[command(subcommand)]
+        command: users::Command,
+    },
+    /// The gate's own mails
+    Mail {
+        #[command(subcommand)]
+        command: mail::Command,
+    },
     /// Prints what a shell needs to complete these commands
     Completions {
         /// Which shell
@@ -65,5 +77,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(doctor) => doctor::doctor(&arguments.config, &doctor),
         Command::Completions { shell } => completions::completions(shell),
         Command::Sessions { command } => sessions::sessions(&arguments.config, command),
+        Command::Users { command } => users::users(&arguments.config, command),
+        Command::Mail { command } => mail::mail(&arguments.config, &command),
     }
 }

@@ -117,7 +117,7 @@ fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
             path.display()
         ));
     }
-    store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())
+    Ok(store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?)
 }
 
 /// Ends what was asked for: also sessions that are over but not swept yet, and those whose secret is lost.

@@ -9,9 +9,7 @@ const NOT_YET: &[(&str, &str)] = &[
         "acme",
         "certificates are not fetched by the gate yet; name files that an ACME client keeps, they are read anew when they change",
     ),
-    ("from", "the gate sends no mail of its own yet; the CMS does"),
     ("hold_posts", "holding a form until its sender has signed in is not built in yet"),
-    ("identity_headers", "identity headers are not built in yet"),
 ];
 
 /// The message for an operator: what the reader said, with the nearest known key.

@@ -3,6 +3,7 @@
 //! Each module owns the type of its own section; this one composes them, checks what concerns several of
 //! them, and says of every mistake where it is, what is wrong and what would be right.
 
+mod dialogues;
 mod finding;
 mod later;
 mod site;
@@ -19,8 +20,9 @@ pub use self::site::{SignIn, Site, VirtualHosting};
 use self::url::Scheme;
 use self::values::SecretSource;
 use crate::clock::{Clock as _, SystemClock};
+use crate::cms::Description;
 use crate::secret::Secret;
-use crate::{admin, limits, listen, mail, observe, pages, session, store, tls};
+use crate::{admin, limits, listen, mail, observe, pages, password, session, store, tls};
 
 /// Everything `proxy.toml` says.
 #[derive(Clone, Debug, Deserialize)]
@@ -47,12 +49,18 @@ pub struct Config {
     /// What is logged.
     #[serde(default)]
     pub log: observe::Settings,
+    /// How passwords of local users are hashed.
+    #[serde(default)]
+    pub local_users: password::Settings,
     /// Where mail goes, and the relay for the CMS's own.
     #[serde(default)]
     pub mail: mail::Settings,
     /// The sites.
     #[serde(default, rename = "site")]
     pub sites: Vec<Spanned<Site>>,
+    /// Dialogues besides those that come with the gate.
+    #[serde(default, rename = "cms")]
+    pub dialogues: Vec<Spanned<Description>>,
     /// The folder of the file: relative paths in it begin there.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -84,8 +92,9 @@ impl Config {
             *templates = folder.join(&templates);
         }
         config.folder = folder;
-        let (errors, warnings) =
-            config.findings(file, text).into_iter().partition::<Vec<_>, _>(Finding::is_error);
+        let mut found = config.read_dialogues(file, text);
+        found.extend(config.findings(file, text));
+        let (errors, warnings) = found.into_iter().partition::<Vec<_>, _>(Finding::is_error);
         if errors.is_empty() { Ok((config, warnings)) } else { Err(errors) }
     }
 
@@ -159,16 +168,22 @@ impl Config {
             if public.as_ref().is_at(backend.as_ref().host()) {
                 error(backend.span().start, "backend_url is the public address: the gate would call itself; write where the CMS itself listens".to_owned());
             }
-            if crate::cms::Dialogue::built_in(site.cms.as_ref()).is_none() {
-                let known: Vec<&str> = crate::cms::Dialogue::names().collect();
-                error(
-                    site.cms.span().start,
-                    format!(
-                        "there is no dialogue `{}`; {}",
-                        site.cms.as_ref(),
-                        finding::nearest(site.cms.as_ref(), &known)
-                    ),
-                );
+            match self.dialogue(site) {
+                Err(sentence) => error(site.cms.span().start, sentence),
+                Ok(dialogue)
+                    if site.sign_in == SignIn::Backend
+                        && !dialogue.can_sign_in()
+                        && site.access.asks_to_sign_in() =>
+                {
+                    error(
+                        site.cms.span().start,
+                        format!(
+                            "the dialogue `{}` has no `sign_in`, so nobody would reach what `access` keeps for who has signed in; write access.default = \"public\", or sign_in = \"local\", or name another dialogue",
+                            dialogue.name()
+                        ),
+                    )
+                }
+                Ok(_) => {}
             }
             if let Some(name) = site.rewrite.types.iter().find(|name| !name.contains('/')) {
                 error(
@@ -179,6 +194,10 @@ impl Config {
                 );
             }
             self.reset_findings(site, &mut error);
+            self.local_findings(site, &mut error);
+        }
+        if let Err(sentence) = self.local_users.costs() {
+            error(text.find("[local_users]").unwrap_or(0), sentence);
         }
         if let Some(sentence) = self.admin.finding() {
             error(text.find("[admin]").unwrap_or(0), sentence);
@@ -296,6 +315,56 @@ impl Config {
         }
     }
 
+    fn local_findings(&self, site: &Site, error: &mut impl FnMut(usize, String)) {
+        let offset = site.name.span().start;
+        if let Err(sentence) = site.identity_headers.check() {
+            error(offset, sentence);
+        }
+        if site.sign_in != SignIn::Local {
+            if let Some(users) = &site.users {
+                error(
+                    users.span().start,
+                    "`users` is for sites with sign_in = \"local\"; add that, or remove it".to_owned(),
+                );
+            }
+            return;
+        }
+        if let Some(users) = &site.users {
+            let named =
+                self.sites.iter().map(Spanned::as_ref).find(|other| other.name.as_ref() == users.as_ref());
+            if named.is_none_or(|other| {
+                other.sign_in != SignIn::Local
+                    || (other.users.is_some() && other.name.as_ref() != site.name.as_ref())
+            }) {
+                error(
+                    users.span().start,
+                    format!(
+                        "`{}` is no site with local users of its own; name one with sign_in = \"local\" and no `users`",
+                        users.as_ref()
+                    ),
+                );
+            }
+        }
+        if site.password_reset.form == crate::recovery::Form::Backend {
+            error(offset, "password_reset.form = \"backend\" does not go with sign_in = \"local\": the passwords are the gate's; remove it".to_owned());
+        }
+        if site.password_reset.enabled && self.mail.from.is_none() {
+            error(offset, "the gate mails reset links to local users, so [mail] needs `from`, such as \"Example Intranet <noreply@example.org>\"; or write password_reset = { enabled = false }".to_owned());
+        }
+    }
+
+    /// The site whose local users sign in at this one.
+    pub fn users_of<'c>(&self, site: &'c Site) -> &'c str {
+        site.users.as_ref().map_or(site.name.as_ref().as_str(), |users| users.as_ref().as_str())
+    }
+
+    /// The names of the sites at which the local users of `owner` sign in.
+    pub fn sites_with_users_of(&self, owner: &str) -> Vec<String> {
+        let sites = self.sites.iter().map(Spanned::as_ref);
+        let shared = sites.filter(|site| site.sign_in == SignIn::Local && self.users_of(site) == owner);
+        shared.map(|site| site.name.as_ref().clone()).collect()
+    }
+
     /// The secret itself.
     ///
     /// # Errors
@@ -339,7 +408,10 @@ impl Config {
             }
         }
         match pages::Pages::load(&self.pages) {
-            Ok(pages) => warnings.extend(pages.warnings().iter().map(ToString::to_string)),
+            Ok(pages) => {
+                warnings.extend(pages.warnings().iter().map(ToString::to_string));
+                sentences.extend(mail::Mails::load(&self.pages, &pages).err().map(|error| error.to_string()));
+            }
             Err(error) => sentences.push(error.to_string()),
         }
         let errors = sentences.into_iter().map(|sentence| Finding::error(file, "", 0, sentence));

@@ -5,7 +5,7 @@ use hyper::body::Incoming;
 use super::form::{self, Bad, Form};
 use super::{go_on, next_of};
 use crate::gate::Next;
-use crate::identity::{self, Vouched};
+use crate::identity::{self, Person, Vouched};
 use crate::pages::{Page, SignInError};
 use crate::session::NewSession;
 use crate::session::cookie::{self, Name};
@@ -52,9 +52,13 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     let username = form.text("username");
     let wrong = |error| page(visit, &username, &next, Some(error), false);
     let error = match identity::vouch(visit, &username, &form.secret("password")).await {
-        Vouched::Yes { user, kept } => {
+        Vouched::Yes(person) => {
             let remember = !form.text("remember").is_empty();
-            return begin(visit, &user, &kept, remember, &next).await;
+            match begin(visit, &person, remember, &next).await {
+                Some(answer) => return answer,
+                // Changed, disabled or removed while the password was being compared.
+                None => SignInError::WrongCredentials,
+            }
         }
         Vouched::Missing => SignInError::Missing,
         Vouched::No => SignInError::WrongCredentials,
@@ -65,18 +69,13 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     wrong(error)
 }
 
-/// Begins a session, with a new id, and ends the one the browser had.
-async fn begin(
-    visit: &Visit<'_>,
-    user: &str,
-    kept: &crate::cms::KeptCookies,
-    remember: bool,
-    next: &Next,
-) -> Answer {
-    let shared = visit.shared();
+/// Begins a session, with a new id, and ends the one the browser had; `None` if nobody vouches for the person any more.
+async fn begin(visit: &Visit<'_>, person: &Person, remember: bool, next: &Next) -> Option<Answer> {
+    let (shared, user) = (visit.shared(), person.user.as_str());
     let new = NewSession {
         site: &visit.site.name,
         user,
+        user_id: person.user_id.as_deref(),
         remember,
         client: visit.client.ip(),
         user_agent: visit
@@ -84,13 +83,20 @@ async fn begin(
             .get(http::header::USER_AGENT)
             .and_then(|agent| agent.to_str().ok())
             .unwrap_or_default(),
-        kept: kept.to_bytes().expose().as_bytes().to_vec(),
+        kept: person.kept.to_bytes().expose().as_bytes().to_vec(),
+        groups: person.groups.clone(),
     };
     let created = match &visit.session {
         Some(old) => shared.sessions.replace(old, new).await,
         None => shared.sessions.create(new).await,
     };
-    match created {
+    Some(match created {
+        Ok((_, session)) if !identity::still_vouches(visit, person).await => {
+            if let Err(error) = shared.sessions.end(&session).await {
+                tracing::error!(id = visit.caller.request_id, %error, "a session cannot be ended in the store");
+            }
+            return None;
+        }
         Ok((id, session)) => {
             tracing::info!(id = visit.caller.request_id, site = visit.site.name, user, client = %visit.client.ip(), remember, "signed in");
             go_on(visit, next, "signed_in").with_cookie(Some(cookie::set(
@@ -104,5 +110,5 @@ async fn begin(
             tracing::error!(id = visit.caller.request_id, %error, "a session cannot be kept");
             visit.problem(crate::pages::ErrorKind::Internal, "store_failed")
         }
-    }
+    })
 }

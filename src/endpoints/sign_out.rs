@@ -5,6 +5,7 @@ use hyper::body::Incoming;
 use super::form::{self, Bad, Form};
 use super::next_of;
 use crate::cms::{KeptCookies, SignOut};
+use crate::config::SignIn;
 use crate::pages::{ErrorKind, Page};
 use crate::session::cookie::{self, Name};
 use crate::visit::{Answer, Visit};
@@ -45,7 +46,10 @@ pub(super) async fn end(visit: &Visit<'_>) -> Result<(), ErrorKind> {
         return Err(ErrorKind::Internal);
     }
     tracing::info!(id = visit.caller.request_id, site = visit.site.name, user = session.user(), client = %visit.client.ip(), "signed out");
-    if let Some(kept) = KeptCookies::from_bytes(&session.kept()) {
+    // A local user may have no sign-in there that could be ended.
+    let kept = KeptCookies::from_bytes(&session.kept())
+        .filter(|kept| visit.site.sign_in == SignIn::Backend || !kept.is_empty());
+    if let Some(kept) = kept {
         match visit.site.cms.sign_out(&kept, &visit.asker()).await {
             SignOut::Ok => {}
             SignOut::Unknown { evidence } | SignOut::Unreachable { evidence } => {

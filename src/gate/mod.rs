@@ -215,7 +215,7 @@ impl Worker {
                 }
                 endpoints::answer(visit, endpoint, body).await
             }
-            Decision::TakenOver(taken_over) => take_over(visit, taken_over),
+            Decision::TakenOver(taken_over) => take_over(visit, taken_over).await,
             Decision::SignIn => {
                 let had =
                     cookie::values(visit.headers(), visit.site.cookies.of(Name::Session)).next().is_some();
@@ -246,6 +246,7 @@ impl Worker {
     /// Waits for what was left to do beside the answers.
     pub async fn finish(&self) {
         self.shared.background.finish().await;
+        self.shared.outgoing.finish().await;
     }
 }
 
@@ -364,7 +365,7 @@ fn redispatched(
 }
 
 /// Leads from a page of the CMS to the gate's own in its place.
-fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
+async fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
     if visit.audience() == Audience::Script {
         return visit.problem(ErrorKind::Forbidden, "taken_over");
     }
@@ -375,7 +376,8 @@ fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
     };
     match taken_over {
         TakenOver::SignIn => {
-            let came_from = visit.query("came_from").or_else(|| visit.query("next")).unwrap_or_default();
+            let names = visit.site.cms.dialogue().paths().next_query();
+            let came_from = names.iter().find_map(|name| visit.query(name)).unwrap_or_default();
             // The CMS writes the whole public address; the path behind it is what counts.
             let path = came_from.strip_prefix(&visit.site.origin).unwrap_or(&came_from);
             let next = Next::parse(path, visit.site.public.path())
@@ -383,13 +385,14 @@ fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
             visit.to_own(see, "login", &format!("next={}", next.encoded()), "taken_over")
         }
         TakenOver::SignOut => visit.to_own(see, "logout", "", "taken_over"),
-        TakenOver::RequestReset if visit.site.reset.enabled => {
-            let user = visit.query("userid").unwrap_or_default();
+        TakenOver::RequestReset if visit.site.offers_reset() => {
+            let names = visit.site.cms.dialogue().paths().user_query();
+            let user = names.iter().find_map(|name| visit.query(name)).unwrap_or_default();
             let user = percent_encoding::utf8_percent_encode(&user, percent_encoding::NON_ALPHANUMERIC);
             visit.to_own(see, "forgot-password", &format!("username={user}"), "taken_over")
         }
-        TakenOver::ResetLink { token, user } if visit.site.reset.enabled => {
-            endpoints::capture(visit, token, user)
+        TakenOver::ResetLink { token, user } if visit.site.redeems() => {
+            endpoints::capture(visit, token, user).await
         }
         TakenOver::RequestReset | TakenOver::ResetLink { .. } => {
             visit.problem(ErrorKind::NotFound, "taken_over")

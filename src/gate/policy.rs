@@ -65,6 +65,11 @@ impl Rule {
 }
 
 impl Settings {
+    /// Whether anything is for whoever has signed in.
+    pub fn asks_to_sign_in(&self) -> bool {
+        self.default == Access::SignedIn || self.rules.iter().any(|rule| rule.access == Access::SignedIn)
+    }
+
     /// What `path` (percent-decoded, below the site's public address) asks of a visitor.
     pub fn access(&self, path: &[u8], from: From) -> Access {
         let mut otherwise = self.default;

@@ -8,12 +8,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::policy;
 use crate::admit::{CanonicalPath, PublicHost};
-use crate::cms::{self, Dialogue, Trust};
+use crate::cms::{self, Trust};
 use crate::config::url::{Scheme, SiteUrl};
-use crate::config::{self, VirtualHosting};
+use crate::config::{self, SignIn, VirtualHosting};
 use crate::forward::{self, Destination, Security};
+use crate::identity;
 use crate::observe::metrics::SiteMetrics;
-use crate::recovery;
+use crate::recovery::{self, Way};
 use crate::rewrite::{Mode, Origins};
 use crate::secret::Secret;
 use crate::session::cookie::Names;
@@ -35,6 +36,14 @@ pub struct Site {
     pub home: String,
     /// Who may reach what.
     pub access: policy::Settings,
+    /// Who vouches for a password.
+    pub sign_in: SignIn,
+    /// The site whose local users sign in here, where they do.
+    pub users: String,
+    /// Every site at which those users can be signed in.
+    pub shared_with: Vec<String>,
+    /// The fields that tell the backend who is signed in.
+    pub identity_headers: identity::Headers,
     /// The conversation with its forms.
     pub cms: cms::Backend,
     /// Where forwarded requests go.
@@ -110,9 +119,7 @@ impl Site {
             connect_timeout: site.forward.connect_timeout.as_duration(),
             timeout: site.forward.response_timeout.as_duration(),
         };
-        let dialogue = Dialogue::built_in(site.cms.as_ref())
-            .ok_or("there is no such dialogue")?
-            .map_err(|error| error.to_string())?;
+        let dialogue = config.dialogue(site)?;
         let cms = cms::Backend::new(Arc::new(dialogue), settings).map_err(|error| error.to_string())?;
         Ok(Self {
             name: site.name.as_ref().clone(),
@@ -124,6 +131,10 @@ impl Site {
             home: format!("{}/", public.path()),
             prefix: format!("{}{}", public.path(), config.server.prefix.as_str()),
             access: site.access.clone(),
+            sign_in: site.sign_in,
+            users: config.users_of(site).to_owned(),
+            shared_with: config.sites_with_users_of(config.users_of(site)),
+            identity_headers: site.identity_headers.clone(),
             cms,
             destination,
             backend: (name, backend.port()),
@@ -140,6 +151,28 @@ impl Site {
     /// Whether visitors come through TLS.
     pub fn is_secure(&self) -> bool {
         self.public.scheme() == Scheme::Https
+    }
+
+    /// Whether there is help for who forgot the password, here or elsewhere.
+    pub fn offers_reset(&self) -> bool {
+        self.requests_reset() || self.elsewhere().is_some()
+    }
+
+    /// The page elsewhere that helps.
+    pub fn elsewhere(&self) -> Option<&recovery::ForgottenUrl> {
+        self.reset.forgotten_password_url.as_ref().filter(|_| self.reset.enabled)
+    }
+
+    /// Whether reset mails can be asked for: of the CMS, or of the gate for its own users.
+    pub fn requests_reset(&self) -> bool {
+        self.reset.enabled
+            && self.reset.forgotten_password_url.is_none()
+            && (Way::at(self) == Way::Issued || self.cms.dialogue().can_request_reset())
+    }
+
+    /// Whether the gate can set a new password with the link in such a mail.
+    pub fn redeems(&self) -> bool {
+        self.reset.enabled && (Way::at(self) == Way::Issued || self.cms.dialogue().can_redeem())
     }
 
     /// The part of `path` below the site, if it is the site's and the host too.

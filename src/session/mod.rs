@@ -31,7 +31,7 @@ use crate::store::SessionRow;
 pub use self::id::SessionId;
 pub use self::record::{Kept, Session};
 pub use self::sessions::{NewSession, Sessions};
-pub use self::shown::Shown;
+pub use self::shown::{Shown, moment};
 
 /// The section `[session]`.
 #[derive(Clone, Debug, Deserialize)]

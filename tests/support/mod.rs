@@ -6,6 +6,7 @@ pub mod browser;
 pub mod frames;
 pub mod gate;
 pub mod journey;
+pub mod local;
 pub mod mailer;
 pub mod mailsink;
 pub mod pki;
