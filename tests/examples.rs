@@ -45,6 +45,7 @@ fn backend(name: &str, cms: &StandIn) -> Backend {
         public_url: Url::parse("http://public.example.org").unwrap(),
         trust: Trust::default(),
         source_address: None,
+        tls: None,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(20),
         tls: None,
