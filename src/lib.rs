@@ -23,7 +23,8 @@
 //! Beside it, on a thread of its own, [`mail`] takes the CMS's mail, makes its links public by the same maps, and passes it on.
 //!
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
-//! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`], [`csrf`],
+//! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`held`] (forms that wait for
+//! their sender to sign in), [`limits`], [`csrf`],
 //! [`account`] (one spelling of a user's name), [`seal`], [`observe`], [`background`], [`clock`], [`random`], [`secret`].
 //!
 //! # Rules of the house
@@ -48,6 +49,7 @@ pub mod csrf;
 mod endpoints;
 pub mod forward;
 pub mod gate;
+pub mod held;
 pub mod identity;
 pub mod limits;
 pub mod listen;

@@ -7,6 +7,7 @@ use crate::background::Background;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Site;
+use crate::held::Held;
 use crate::limits::Limits;
 use crate::pages::Pages;
 use crate::random::{self, Random};
@@ -22,6 +23,8 @@ pub struct Shared {
     pub sites: Vec<Arc<Site>>,
     /// Who is signed in.
     pub sessions: Sessions,
+    /// Forms that wait for their sender to sign in.
+    pub held: Held,
     /// Who tried too often.
     pub limits: Limits,
     /// The gate's own pages.
@@ -62,6 +65,7 @@ impl Shared {
             .map_err(|error| error.to_string())?;
         let store: Arc<dyn Store> =
             store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
+        let held = Held::new(Arc::clone(&store), sealer.clone(), Arc::clone(&clock), Arc::clone(&random));
         let sessions =
             Sessions::open(&config.session, store, sealer.clone(), Arc::clone(&clock), Arc::clone(&random))
                 .await
@@ -72,6 +76,7 @@ impl Shared {
             config,
             sites,
             sessions,
+            held,
             limits,
             pages,
             sealer,

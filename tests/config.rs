@@ -78,7 +78,7 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "`proxy_protocol`: the PROXY protocol is not supported yet; remove it",
         ),
         ("later table", "[admin]\nlisten = \"127.0.0.1:9180\"\n", "proxy.toml:1:2: error: `admin`: "),
-        ("later site key", "SITEhold_posts = \"1 MiB\"\n", "`hold_posts`: "),
+        ("later site key", "SITEidentity_headers = 1\n", "`identity_headers`: "),
         (
             "duration",
             "[session]\nidle = \"30\"\n",

@@ -9,7 +9,6 @@ const NOT_YET: &[(&str, &str)] = &[
     ("proxy_protocol", "the PROXY protocol is not supported yet"),
     ("admin", "the admin listener is not built in yet"),
     ("from", "the gate sends no mail of its own yet; the CMS does"),
-    ("hold_posts", "holding a form until its sender has signed in is not built in yet"),
     ("identity_headers", "identity headers are not built in yet"),
 ];
 

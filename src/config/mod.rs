@@ -21,6 +21,9 @@ use self::values::SecretSource;
 use crate::secret::Secret;
 use crate::{limits, listen, mail, observe, pages, session, store};
 
+/// The most that `hold_posts` may be, in bytes: so much memory a form may take while it is kept.
+const LARGEST_HELD: u64 = 64 << 20;
+
 /// Everything `proxy.toml` says.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -153,6 +156,12 @@ impl Config {
                         site.cms.as_ref(),
                         finding::nearest(site.cms.as_ref(), &known)
                     ),
+                );
+            }
+            if site.hold_posts.as_u64() > LARGEST_HELD {
+                error(
+                    name.span().start,
+                    "hold_posts is larger than 64 MiB, and a form being kept is held in memory; write \"64 MiB\" or less".to_owned(),
                 );
             }
             if let Some(name) = site.rewrite.types.iter().find(|name| !name.contains('/')) {

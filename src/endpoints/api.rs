@@ -65,9 +65,7 @@ async fn sign_out_now(visit: &Visit<'_>) -> Answer {
         return problem(visit, kind, verdict);
     }
     match sign_out::end(visit).await {
-        Ok(()) => {
-            visit.outcome(Page::SignedOut, "ok", [], "signed_out").with_cookie(Some(sign_out::clear(visit)))
-        }
+        Ok(()) => sign_out::clear(visit, visit.outcome(Page::SignedOut, "ok", [], "signed_out")),
         Err(kind) => problem(visit, kind, "store_failed"),
     }
 }

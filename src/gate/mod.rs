@@ -7,6 +7,7 @@
 mod audience;
 mod decide;
 mod disposition;
+mod hold;
 mod inspect;
 mod leaks;
 mod next;
@@ -25,8 +26,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 pub use self::audience::Audience;
 pub use self::decide::{Api, Decision, Endpoint, Pass, Question, Reason, all_fields, decide, fields};
+pub(crate) use self::hold::MARK;
 pub use self::next::Next;
 use self::policy::Access;
+use self::relay::Sent;
 pub use self::site::Site;
 use crate::admit::{self, Admitted, CanonicalPath, Refusal};
 use crate::cms::TakenOver;
@@ -131,6 +134,9 @@ impl Worker {
         upgrade: Option<hyper::upgrade::OnUpgrade>,
         entry: &mut Logged<'_>,
     ) -> Answer {
+        if let Some(id) = hold::asked(visit) {
+            return hold::send_on(self, visit, upstream, id, body).await;
+        }
         let question = question(visit);
         if matches!(question.taken_over, Some(TakenOver::ResetLink { .. })) {
             entry.path = "[reset link]".into();
@@ -147,18 +153,14 @@ impl Worker {
                 let had = cookie::values(visit.headers(), Name::Session.on(visit.site.is_secure()))
                     .next()
                     .is_some();
-                visit.sign_in_first(had)
+                hold::sign_in(visit, had, hold::hold(visit, admitted.body, body).await)
             }
-            Decision::Refuse(Reason::Rule) => visit.problem(ErrorKind::Forbidden, "denied"),
-            Decision::Refuse(Reason::Closed) => visit.problem(ErrorKind::Forbidden, "closed"),
-            Decision::Refuse(Reason::Credentials) => {
-                visit.problem(ErrorKind::Forbidden, "credentials_in_address")
-            }
+            Decision::Refuse(reason) => refused(visit, reason),
             Decision::Forward(pass) => {
                 if let Some(session) = &visit.session {
                     self.touch(session, visit.path);
                 }
-                relay::relay(visit, admitted.body, pass, upstream, body, upgrade).await
+                relay::relay(visit, admitted.body, pass, upstream, Sent::Arriving(body), upgrade).await
             }
         }
     }
@@ -196,6 +198,16 @@ fn refuse(caller: &Caller<'_>, refusal: Refusal) -> Answer {
         answer.response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer
+}
+
+/// Says that it is not allowed.
+fn refused(visit: &Visit<'_>, reason: Reason) -> Answer {
+    let verdict = match reason {
+        Reason::Rule => "denied",
+        Reason::Closed => "closed",
+        Reason::Credentials => "credentials_in_address",
+    };
+    visit.problem(ErrorKind::Forbidden, verdict)
 }
 
 /// Puts the question that [`decide`] answers.

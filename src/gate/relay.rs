@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, HeaderName, LOCATION, ORIGIN, RANGE, REFERER, SET_COOKIE,
     UPGRADE, USER_AGENT, WWW_AUTHENTICATE,
@@ -34,13 +35,21 @@ const STRANGERS_SPOOL: Size = Size::bytes(1 << 20);
 /// How often a tunnel asks whether its session still lives.
 const TUNNEL_CHECK: Duration = Duration::from_secs(5);
 
+/// The body of a request.
+pub(super) enum Sent {
+    /// As the client sends it.
+    Arriving(Incoming),
+    /// As it was held.
+    Held(Bytes),
+}
+
 /// Forwards the request and turns the backend's response into an answer.
 pub(super) async fn relay(
     visit: &Visit<'_>,
     framing: Framing,
     pass: Pass,
     upstream: &Upstream,
-    body: Incoming,
+    body: Sent,
     upgrade: Option<OnUpgrade>,
 ) -> Answer {
     let began = Instant::now();
@@ -106,15 +115,24 @@ async fn request_body(
     framing: Framing,
     pass: Pass,
     upstream: &Upstream,
-    body: Incoming,
+    body: Sent,
 ) -> Result<RequestBody, Fault> {
-    let inspect = match pass {
+    let mut inspect = match pass {
         _ if framing == Framing::None => return Ok(RequestBody::Empty),
         Pass::Visitor | Pass::Nobody => inspection(visit)?,
         // It is allowed to reach those forms: that is what it is trusted for.
         Pass::Trusted => None,
     };
     let translation = Translation::of(&visit.site.origins, visit.headers());
+    let body = match body {
+        Sent::Arriving(body) => body,
+        Sent::Held(bytes) => {
+            if let Some(inspect) = &mut inspect {
+                inspect.inspect(&bytes).and_then(|()| inspect.finish()).map_err(Fault::BodyRefused)?;
+            }
+            return Ok(RequestBody::Full(forward::full(translated(translation, bytes))));
+        }
+    };
     match framing {
         Framing::None => Ok(RequestBody::Empty),
         Framing::Length(length) if length > upstream.settings().body_limit.as_u64() => {
@@ -131,6 +149,13 @@ async fn request_body(
             forward::spool(body, &settings, inspect, translation).await
         }
     }
+}
+
+fn translated(translation: Option<Translation>, bytes: Bytes) -> Bytes {
+    let Some(mut translation) = translation else { return bytes };
+    let mut pieces = translation.push(bytes);
+    pieces.extend(translation.finish());
+    pieces.concat().into()
 }
 
 /// What the client may not say itself: who it is, and that it is trusted.

@@ -38,6 +38,8 @@ pub struct Site {
     pub backend: (String, u16),
     /// How patient to be with it.
     pub forward: forward::Settings,
+    /// The largest form that is kept until its sender has signed in, in bytes; 0 for none.
+    pub hold_posts: u64,
     /// Inside and outside.
     pub origins: Arc<Origins>,
     /// Forgotten passwords.
@@ -105,6 +107,7 @@ impl Site {
             destination,
             backend: (backend.host().name().trim_matches(['[', ']']).to_owned(), backend.port()),
             forward: site.forward.clone(),
+            hold_posts: site.hold_posts.as_u64(),
             origins: Arc::new(origins),
             reset: site.password_reset.clone(),
             trust,

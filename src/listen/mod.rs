@@ -83,6 +83,9 @@ async fn keep_house(shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
             shared.limits.sweep();
+            if let Err(error) = shared.held.sweep().await {
+                tracing::error!(%error, "held forms that have run out cannot be removed");
+            }
         }
     };
     tokio::select! {

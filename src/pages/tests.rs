@@ -32,9 +32,13 @@ fn every_page(pages: &Pages, text: &str, mut see: impl FnMut(&str, &Response<Byt
         SessionLine { current: true, client: text, age: MINUTE * 200, idle: MINUTE },
         SessionLine { current: false, client: text, age: MINUTE * 5000, idle: MINUTE * 5000 },
     ];
+    let forms = [
+        HeldLine { id: text, path: text, action: text, age: MINUTE, unclear: true },
+        HeldLine { id: text, path: text, action: text, age: MINUTE * 50, unclear: false },
+    ];
     for language in &pages.languages {
         let around = Around { site_name: Some(text), request_id: text, here: Some(text), ..around(language) };
-        for page in page::specimens(text, &sessions) {
+        for page in page::specimens(text, &sessions, &forms) {
             let catalogue = pages.catalogue(language).expect("a language");
             let response = pages
                 .try_render(&pages.templates, catalogue, page, &around)

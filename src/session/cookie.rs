@@ -17,6 +17,8 @@ pub enum Name {
     Session,
     /// `lychgate-form`: which browser a form was shown to.
     Form,
+    /// `lychgate-last`: whose session it was; see [`crate::held::LastUser`].
+    Last,
     /// `lychgate-reset`: the token of a reset link that was opened.
     Reset,
 }
@@ -30,6 +32,8 @@ impl Name {
             (Self::Session, false) => "lychgate",
             (Self::Form, true) => "__Host-lychgate-form",
             (Self::Form, false) => "lychgate-form",
+            (Self::Last, true) => "__Host-lychgate-last",
+            (Self::Last, false) => "lychgate-last",
             (Self::Reset, true) => "__Host-lychgate-reset",
             (Self::Reset, false) => "lychgate-reset",
         }

@@ -9,6 +9,7 @@
 //! and an operator left alone with an error number ([`StoreError`] names the file and the remedy).
 
 mod error;
+mod held;
 mod rows;
 mod sqlite;
 
@@ -25,6 +26,7 @@ use crate::config::values::{SecretFile, SecretSource};
 use crate::seal::Secrets;
 
 pub use self::error::{Problem, StoreError};
+pub use self::held::{HeldClaim, HeldFate, HeldForms, HeldId, HeldLine, HeldOwner, HeldRoom, HeldRow};
 pub use self::rows::{SessionKey, SessionRow, SessionUpdate};
 
 /// The section `[store]`.
@@ -95,11 +97,11 @@ pub fn open(url: &StoreUrl, folder: &Path) -> Result<Arc<dyn Store>, StoreError>
 /// What a store answers, once it has. The work goes on even if nobody waits for it.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
-/// Keeps sessions for as long as it is told to; shared by every worker, and possibly by other processes.
+/// Keeps sessions, and forms that wait for theirs, for as long as it is told to; shared by every worker, and possibly by other processes.
 ///
 /// A change is durable before its answer is there: it survives `kill -9` and, as far as the disk keeps its
 /// word, a power cut.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: HeldForms {
     /// Keeps `row`; `instead_of` goes in the same instant, so that there is no moment with both or neither.
     fn insert_session(&self, row: SessionRow, instead_of: Option<SessionKey>) -> Answer<()>;
 

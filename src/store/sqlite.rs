@@ -8,6 +8,8 @@
 //! fsync, so it survives `kill -9` and a power cut. That costs one fsync for each sign-in, sign-out or
 //! batch of touches, and no request ever waits for it.
 
+mod held;
+
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -34,7 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const APPLICATION_ID: i64 = 0x4c59_4348;
 
 /// What makes format n+1 from format n (`PRAGMA user_version`). Never change one that was released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE session (
         id_hash     BLOB PRIMARY KEY NOT NULL,
         site        TEXT NOT NULL,
@@ -48,7 +51,26 @@ const MIGRATIONS: &[&str] = &["
         kept        BLOB NOT NULL
     ) STRICT;
     CREATE INDEX session_expires ON session (expires);
-"];
+",
+    "
+    CREATE TABLE held_form (
+        id          BLOB PRIMARY KEY NOT NULL,
+        browser     BLOB NOT NULL,
+        site        TEXT NOT NULL,
+        user        TEXT NOT NULL,
+        network     BLOB NOT NULL,
+        created     INTEGER NOT NULL,
+        expires     INTEGER NOT NULL,
+        size        INTEGER NOT NULL,
+        claimed     INTEGER,
+        unclear     INTEGER NOT NULL DEFAULT 0,
+        head        BLOB NOT NULL,
+        body        BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX held_form_browser ON held_form (browser);
+    CREATE INDEX held_form_network ON held_form (network, created);
+",
+];
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 

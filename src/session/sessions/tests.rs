@@ -13,7 +13,10 @@ use super::*;
 use crate::clock::{ManualClock, SystemClock, Timestamp};
 use crate::random::SystemRandom;
 use crate::secret::Secret;
-use crate::store::{self, Problem, SessionUpdate, StoreUrl};
+use crate::store::{
+    self, HeldClaim, HeldFate, HeldForms, HeldId, HeldLine, HeldOwner, HeldRoom, HeldRow, Problem,
+    SessionUpdate, StoreUrl,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -65,6 +68,33 @@ impl Store for Stub {
     }
     fn changes(&self) -> watch::Receiver<u64> {
         self.store.changes()
+    }
+}
+
+impl HeldForms for Stub {
+    fn insert_held(&self, row: HeldRow, room: HeldRoom) -> Answer<()> {
+        self.store.insert_held(row, room)
+    }
+    fn list_held(&self, owner: HeldOwner, now: Timestamp) -> Answer<Vec<HeldLine>> {
+        self.store.list_held(owner, now)
+    }
+    fn claim_held(
+        &self,
+        id: HeldId,
+        owner: HeldOwner,
+        now: Timestamp,
+        stale: Timestamp,
+    ) -> Answer<HeldClaim> {
+        self.store.claim_held(id, owner, now, stale)
+    }
+    fn settle_held(&self, id: HeldId, fate: HeldFate) -> Answer<()> {
+        self.store.settle_held(id, fate)
+    }
+    fn discard_held(&self, id: HeldId, owner: HeldOwner) -> Answer<bool> {
+        self.store.discard_held(id, owner)
+    }
+    fn sweep_held(&self, now: Timestamp, ahead: Timestamp) -> Answer<usize> {
+        self.store.sweep_held(now, ahead)
     }
 }
 
