@@ -105,7 +105,7 @@ async fn what_was_posted_reaches_the_backend_byte_for_byte_after_signing_in_agai
         let notice = browser.get(&location).await;
         assert!(notice.texts(".notice")[0].contains("is kept for an hour"), "{name}: {}", notice.text());
         let page = sign_in(&mut browser, &location, "jdoe").await;
-        assert!(page.text().contains("/docs/edit"), "{name}: {}", page.text());
+        assert_eq!(page.texts(".held strong"), ["/docs/edit"], "{name}");
         assert!(received(&backend).is_empty(), "{name}: it asks first");
 
         let answer = send_now(&mut browser, &page).await;
@@ -384,7 +384,7 @@ async fn who_discards_it_comes_back_to_the_page_and_nothing_was_sent() {
     };
     let left = discard(&mut browser, &page).await;
     assert_eq!((left.status.as_u16(), left.texts(".held li").len()), (200, 1));
-    assert!(left.text().contains("/docs/other"), "the oldest went first");
+    assert_eq!(left.texts(".held strong"), ["/docs/other"], "the oldest went first");
     let answer = discard(&mut browser, &left).await;
     assert_eq!((answer.status.as_u16(), answer.location().as_deref()), (303, Some("/docs/edit?x=1")));
     assert_eq!(browser.get("/_gate/held").await.status, 410);
