@@ -23,6 +23,8 @@ pub struct Shared {
     pub sites: Vec<Arc<Site>>,
     /// Who is signed in.
     pub sessions: Sessions,
+    /// What outlives the process: for who asks how it is doing.
+    pub store: Arc<dyn Store>,
     /// Forms that wait for their sender to sign in.
     pub held: Held,
     /// Who tried too often.
@@ -66,16 +68,22 @@ impl Shared {
         let store: Arc<dyn Store> =
             store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
         let held = Held::new(Arc::clone(&store), sealer.clone(), Arc::clone(&clock), Arc::clone(&random));
-        let sessions =
-            Sessions::open(&config.session, store, sealer.clone(), Arc::clone(&clock), Arc::clone(&random))
-                .await
-                .map_err(|error| error.to_string())?;
+        let sessions = Sessions::open(
+            &config.session,
+            Arc::clone(&store),
+            sealer.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&random),
+        )
+        .await
+        .map_err(|error| error.to_string())?;
         let limits = Limits::new(&config.limits, Arc::clone(&clock), random.as_ref());
         let request_prefix = random::token::<6>(random.as_ref());
         Ok(Self {
             config,
             sites,
             sessions,
+            store,
             held,
             limits,
             pages,

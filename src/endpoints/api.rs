@@ -54,8 +54,8 @@ pub(super) fn session(visit: &Visit<'_>) -> Answer {
     let extra = [
         ("username", session.user().into()),
         ("site", session.site().into()),
-        ("since", moment(session.created())),
-        ("until", moment(session.expires())),
+        ("since", moment(visit.shared().sessions.on_the_wall(session.created()))),
+        ("until", moment(visit.shared().sessions.on_the_wall(session.expires()))),
     ];
     visit.outcome(page, "ok", extra, "own")
 }

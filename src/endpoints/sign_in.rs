@@ -101,7 +101,7 @@ async fn begin(
             } else {
                 visit.to_own(http::StatusCode::SEE_OTHER, "held", "", "signed_in")
             };
-            let (secure, max_age) = (visit.site.is_secure(), session.max_age(shared.clock.now()));
+            let (secure, max_age) = (visit.site.is_secure(), session.max_age(shared.sessions.now()));
             let last = LastUser::seal(&shared.sealer, session.key(), &visit.site.name, user)
                 .filter(|_| visit.site.hold_posts > 0)
                 .map(|last| cookie::set(Name::Last, secure, &last, max_age));

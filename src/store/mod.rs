@@ -9,6 +9,7 @@
 //! and an operator left alone with an error number ([`StoreError`] names the file and the remedy).
 
 mod error;
+mod health;
 mod held;
 mod rows;
 mod sqlite;
@@ -26,6 +27,7 @@ use crate::config::values::{SecretFile, SecretSource};
 use crate::seal::Secrets;
 
 pub use self::error::{Problem, StoreError};
+pub use self::health::Health;
 pub use self::held::{HeldClaim, HeldFate, HeldForms, HeldId, HeldLine, HeldOwner, HeldRoom, HeldRow};
 pub use self::rows::{SessionKey, SessionRow, SessionUpdate};
 
@@ -117,6 +119,10 @@ pub trait Store: HeldForms {
 
     /// Every session there is.
     fn load_sessions(&self) -> Answer<Vec<SessionRow>>;
+
+    /// How it is doing, as far as it has noticed: never waits. Once it has failed, it tries every two seconds whether it can
+    /// write again.
+    fn health(&self) -> Health;
 
     /// Counts up, within a second, whenever another process has changed something.
     fn changes(&self) -> watch::Receiver<u64>;
