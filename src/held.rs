@@ -34,7 +34,7 @@ use crate::limits;
 use crate::random::Random;
 use crate::seal::Sealer;
 use crate::session::SessionId;
-use crate::session::cookie::{self, Name};
+use crate::session::cookie::{self, Name, Names};
 use crate::store::{
     HeldClaim, HeldFate, HeldId, HeldOwner, HeldRoom, HeldRow, SessionKey, Store, StoreError,
 };
@@ -82,6 +82,8 @@ pub struct Form {
 /// Where a form was going.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
+    /// The path as it was asked for, with the site's own.
+    pub address: String,
     /// The canonical path below the site.
     pub path: String,
     /// The query.
@@ -91,9 +93,12 @@ pub struct Head {
 }
 
 impl Head {
-    /// The path and query, below the site's own path.
+    /// The path and query, as they were asked for.
     pub fn target(&self) -> String {
-        self.query.as_ref().map_or_else(|| self.path.clone(), |query| format!("{}?{query}", self.path))
+        match &self.query {
+            Some(query) => format!("{}?{query}", self.address),
+            None => self.address.clone(),
+        }
     }
 
     /// A field, by its name in lower case.
@@ -291,8 +296,8 @@ impl LastUser {
 
     /// The user whose session the cookies of a request name, whether or not it is still there; `None` if that is not
     /// certain: no session, more than one, or no cookie that fits it.
-    pub fn find(sealer: &Sealer, site: &str, headers: &HeaderMap, secure: bool) -> Option<String> {
-        let mut sessions = cookie::values(headers, Name::Session.on(secure)).map(SessionId::parse);
+    pub fn find(sealer: &Sealer, site: &str, headers: &HeaderMap, names: &Names) -> Option<String> {
+        let mut sessions = cookie::values(headers, names.of(Name::Session)).map(SessionId::parse);
         let (session, None) = (sessions.next()??, sessions.next()) else { return None };
         let place = Self::place(session.key(), site);
         let open = |value: &[u8]| {
@@ -301,7 +306,7 @@ impl LastUser {
             let user = sealer.open(LAST_USER, &place, &URL_SAFE_NO_PAD.decode(value).ok()?)?;
             String::from_utf8(user.to_vec()).ok()
         };
-        cookie::values(headers, Name::Last.on(secure)).take(4).find_map(open)
+        cookie::values(headers, names.of(Name::Last)).take(4).find_map(open)
     }
 
     fn place(session: SessionKey, site: &str) -> Vec<u8> {

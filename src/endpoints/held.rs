@@ -17,7 +17,7 @@ const FORM: &str = "held";
 
 /// The forms that are offered to this browser and `user`; none, if the store cannot say.
 pub(super) async fn offered(visit: &Visit<'_>, user: &str) -> Vec<Offer> {
-    let Some(browser) = FormCookie::find(visit.headers(), visit.site.is_secure()) else { return Vec::new() };
+    let Some(browser) = FormCookie::find(visit.headers(), &visit.site.cookies) else { return Vec::new() };
     let owner = Owner { browser: &browser, site: &visit.site.name, user };
     visit.shared().held.offered(owner).await.unwrap_or_else(|error| {
         tracing::error!(id = visit.caller.request_id, %error, "held forms cannot be read");
@@ -31,7 +31,7 @@ pub(super) async fn show(visit: &Visit<'_>) -> Answer {
     if offers.is_empty() {
         return visit.page(Page::HeldGone { busy: false }, "held_gone");
     }
-    let texts: Vec<(String, String, String)> = offers.iter().map(|offer| texts(visit, offer)).collect();
+    let texts: Vec<(String, String, String)> = offers.iter().map(texts).collect();
     let lines: Vec<HeldLine<'_>> = offers
         .iter()
         .zip(&texts)
@@ -48,13 +48,12 @@ pub(super) async fn show(visit: &Visit<'_>) -> Answer {
 }
 
 /// Its id, the path to show, and the address to send it to.
-fn texts(visit: &Visit<'_>, offer: &Offer) -> (String, String, String) {
+fn texts(offer: &Offer) -> (String, String, String) {
     let id = offer.id.to_string();
-    let (site, target) = (visit.site.public.path(), offer.head.target());
     let joint = if offer.head.query.is_some() { '&' } else { '?' };
-    let path = format!("{site}{}", offer.head.path);
-    let path = percent_encoding::percent_decode_str(&path).decode_utf8_lossy().into_owned();
-    let action = format!("{site}{target}{joint}{MARK}={}", utf8_percent_encode(&id, NON_ALPHANUMERIC));
+    let path = percent_encoding::percent_decode_str(&offer.head.address).decode_utf8_lossy().into_owned();
+    let action =
+        format!("{}{joint}{MARK}={}", offer.head.target(), utf8_percent_encode(&id, NON_ALPHANUMERIC));
     (id, path, action)
 }
 
@@ -67,7 +66,7 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     let Some(session) = &visit.session else { return visit.sign_in_first(false) };
     let offers = offered(visit, session.user()).await;
     let id = HeldId::parse(&form.text("id"));
-    let browser = FormCookie::find(visit.headers(), visit.site.is_secure());
+    let browser = FormCookie::find(visit.headers(), &visit.site.cookies);
     let (Some(offer), Some(browser)) = (offers.iter().find(|offer| Some(offer.id) == id), browser) else {
         return show(visit).await;
     };

@@ -101,12 +101,12 @@ async fn begin(
             } else {
                 visit.to_own(http::StatusCode::SEE_OTHER, "held", "", "signed_in")
             };
-            let (secure, max_age) = (visit.site.is_secure(), session.max_age(shared.sessions.now()));
+            let (names, max_age) = (&visit.site.cookies, session.max_age(shared.sessions.now()));
             let last = LastUser::seal(&shared.sealer, session.key(), &visit.site.name, user)
                 .filter(|_| visit.site.hold_posts > 0)
-                .map(|last| cookie::set(Name::Last, secure, &last, max_age));
+                .map(|last| cookie::set(Name::Last, names, &last, max_age));
             answer
-                .with_cookie(Some(cookie::set(Name::Session, secure, id.text().expose(), max_age)))
+                .with_cookie(Some(cookie::set(Name::Session, names, id.text().expose(), max_age)))
                 .with_cookie(last)
         }
         Err(error) => {

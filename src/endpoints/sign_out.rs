@@ -34,7 +34,7 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
 
 /// Takes the session's cookies away.
 pub(super) fn clear(visit: &Visit<'_>, answer: Answer) -> Answer {
-    let clear = |name| Some(cookie::clear(name, visit.site.is_secure()));
+    let clear = |name| Some(cookie::clear(name, &visit.site.cookies));
     answer.with_cookie(clear(Name::Session)).with_cookie(clear(Name::Last))
 }
 

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 
 use super::decide::{Decision, Pass, Reason, decide};
 use super::inspect;
-use super::relay::{self, Sent};
+use super::relay::{self, Sent, SentBody};
 use super::{Audience, Worker, question};
 use crate::admit::Framing;
 use crate::csrf::{self, FormCookie};
@@ -89,7 +89,7 @@ async fn keep(
     if most == 0 {
         return Err("switched off");
     }
-    let user = LastUser::find(&shared.sealer, &site.name, headers, site.is_secure())
+    let user = LastUser::find(&shared.sealer, &site.name, headers, &site.cookies)
         .ok_or("nobody knows whose session it was")?;
     if matches!(framing, Framing::Length(length) if length > most) {
         return Err("too large");
@@ -99,15 +99,16 @@ async fn keep(
     let patience = site.forward.response_timeout.as_duration();
     let bytes = read(body, usize::try_from(most).unwrap_or(usize::MAX), patience).await?;
     inspect.inspect(&bytes).and_then(|()| inspect.finish()).map_err(|_| "a body that is refused")?;
-    let (browser, cookie) = match FormCookie::find(headers, site.is_secure()) {
+    let (browser, cookie) = match FormCookie::find(headers, &site.cookies) {
         Some(browser) => (browser, None),
         None => {
             let browser = FormCookie::random(shared.random.as_ref());
-            let cookie = browser.set(site.is_secure());
+            let cookie = browser.set(&site.cookies);
             (browser, Some(cookie))
         }
     };
     let head = Head {
+        address: visit.caller.parts.uri.path().to_owned(),
         path: visit.path.to_owned(),
         query: visit.caller.parts.uri.query().map(str::to_owned),
         fields: kept_fields(headers),
@@ -202,7 +203,7 @@ pub(super) async fn send_on(
     }
     let shared = visit.shared();
     let gone = |busy| visit.page(Page::HeldGone { busy }, "held_gone");
-    let Some(browser) = FormCookie::find(visit.headers(), visit.site.is_secure()) else { return gone(false) };
+    let Some(browser) = FormCookie::find(visit.headers(), &visit.site.cookies) else { return gone(false) };
     let owner = Owner { browser: &browser, site: &visit.site.name, user: session.user() };
     let (form, sending) = match shared.held.claim(id, owner).await {
         Ok(Claim::Yours(form, sending)) => (form, sending),
@@ -248,7 +249,7 @@ pub(super) async fn send_on(
 /// The head of the request that the form was first sent with.
 fn again(visit: &Visit<'_>, form: &Form) -> Result<http::request::Parts, http::Error> {
     let mut parts = visit.caller.parts.clone();
-    parts.uri = Uri::try_from(format!("{}{}", visit.site.public.path(), form.head.target()))?;
+    parts.uri = Uri::try_from(form.head.target())?;
     for name in KEPT {
         parts.headers.remove(&name);
         if let Some(value) = form.head.field(name.as_str()) {
@@ -266,7 +267,8 @@ async fn forward(visit: &Visit<'_>, upstream: &Upstream, body: Bytes) -> Answer 
         // Nobody but the visitor sends a held form.
         Decision::Forward(Pass::Visitor) => {
             let framing = if body.is_empty() { Framing::None } else { Framing::Length(body.len() as u64) };
-            relay::relay(visit, framing, Pass::Visitor, upstream, Sent::Held(body), None).await
+            let sent = Sent { body: SentBody::Held(body), framing, upgrade: None, destination: None };
+            relay::relay(visit, Pass::Visitor, upstream, sent).await
         }
         Decision::SignIn => visit.sign_in_first(true),
         Decision::Refuse(reason) => super::refused(visit, reason),

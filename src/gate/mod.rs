@@ -10,6 +10,7 @@ mod disposition;
 mod hold;
 mod inspect;
 mod leaks;
+mod named;
 mod next;
 pub mod policy;
 mod relay;
@@ -29,7 +30,6 @@ pub use self::decide::{Api, Decision, Endpoint, Pass, Question, Reason, all_fiel
 pub(crate) use self::hold::MARK;
 pub use self::next::Next;
 use self::policy::Access;
-use self::relay::Sent;
 pub use self::site::Site;
 use crate::admit::{self, Admitted, CanonicalPath, Refusal};
 use crate::cms::TakenOver;
@@ -84,14 +84,16 @@ impl Worker {
         let admitted = admit::admit(&parts, peer, &self.shared.config.server.trusted_proxies);
         let client = admitted.as_ref().map_or(peer, |admitted| admitted.client.ip());
         let mut entry = Logged { site: "-", user: None, path: access::loggable_path(parts.uri.path()) };
+        let mut metrics = &self.shared.metrics.nowhere;
         let mut answer = match &admitted {
             Err(refusal) => refuse(&caller, *refusal),
             Ok(admitted) => match self.site(admitted) {
                 None => caller.problem(None, ErrorKind::Misdirected, None, "misdirected"),
                 Some((site, upstream, path)) => {
-                    let session = self.shared.sessions.find_in(&site.name, site.is_secure(), &parts.headers);
+                    let session = self.shared.sessions.find_in(&site.name, &site.cookies, &parts.headers);
                     let visit = Visit { caller, site, path, client: admitted.client, session };
                     entry.site = &site.name;
+                    metrics = &site.metrics;
                     entry.user = visit.session.as_ref().map(|session| session.user().to_owned());
                     self.act(&visit, admitted, upstream, body, upgrade, &mut entry).await
                 }
@@ -100,6 +102,8 @@ impl Worker {
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             answer.response.headers_mut().insert(X_REQUEST_ID, id);
         }
+        let (took, status) = (began.elapsed(), answer.response.status());
+        metrics.request(answer.verdict, status, took, answer.backend);
         access::Entry {
             id: &request_id,
             site: entry.site,
@@ -108,8 +112,8 @@ impl Worker {
             path: &entry.path,
             user: entry.user.as_deref(),
             verdict: answer.verdict,
-            status: answer.response.status(),
-            took: began.elapsed(),
+            status,
+            took,
             backend: answer.backend,
         }
         .write();
@@ -137,7 +141,15 @@ impl Worker {
         if let Some(id) = hold::asked(visit) {
             return hold::send_on(self, visit, upstream, id, body).await;
         }
-        let question = question(visit);
+        let named = match named::named(visit) {
+            Ok(named) => named,
+            Err(misnamed) => return visit.problem(misnamed.kind(), misnamed.verdict()),
+        };
+        let mut question = question(visit);
+        question.access = question.access.max(named.access);
+        if named.is_closed {
+            question.taken_over = Some(TakenOver::Closed);
+        }
         if matches!(question.taken_over, Some(TakenOver::ResetLink { .. })) {
             entry.path = "[reset link]".into();
         }
@@ -150,9 +162,8 @@ impl Worker {
             }
             Decision::TakenOver(taken_over) => take_over(visit, taken_over),
             Decision::SignIn => {
-                let had = cookie::values(visit.headers(), Name::Session.on(visit.site.is_secure()))
-                    .next()
-                    .is_some();
+                let had =
+                    cookie::values(visit.headers(), visit.site.cookies.of(Name::Session)).next().is_some();
                 hold::sign_in(visit, had, hold::hold(visit, admitted.body, body).await)
             }
             Decision::Refuse(reason) => refused(visit, reason),
@@ -160,7 +171,13 @@ impl Worker {
                 if let Some(session) = &visit.session {
                     self.touch(session, visit.path);
                 }
-                relay::relay(visit, admitted.body, pass, upstream, Sent::Arriving(body), upgrade).await
+                let sent = relay::Sent {
+                    body: relay::SentBody::Arriving(body),
+                    framing: admitted.body,
+                    upgrade,
+                    destination: named.destination,
+                };
+                relay::relay(visit, pass, upstream, sent).await
             }
         }
     }

@@ -4,6 +4,7 @@
 //! see [`access`].
 
 pub mod access;
+pub mod metrics;
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;

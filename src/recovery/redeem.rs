@@ -23,9 +23,11 @@ pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password
     let (shared, site, client) = (visit.shared(), visit.site.name.as_str(), visit.client.ip());
     let user = username.trim();
     if let Err(wait) = shared.limits.check_client(Action::ResetAttempt, client) {
+        visit.site.metrics.resets.count("redeem", Verdict::Limited.as_str());
         return Redeeming::Limited(wait.as_duration());
     }
     let redeemed = visit.site.cms.redeem(&ticket.token, user, password, &visit.asker()).await;
+    visit.site.metrics.resets.count("redeem", redeemed.verdict.as_str());
     let (shown, verdict, evidence) =
         (loggable_user(user), redeemed.verdict.as_str(), redeemed.evidence.as_str());
     tracing::info!(id = visit.caller.request_id, site, user = shown, %client, verdict, evidence, "reset link used");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cms::Verdict;
+use crate::gate::Site;
 use crate::limits::Action;
 use crate::observe::access::loggable_user;
 use crate::visit::Visit;
@@ -37,16 +38,18 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
         return Asked::Missing;
     }
     let id = visit.caller.request_id.to_owned();
-    let said = move |site: &str, user: &str, verdict: Verdict, evidence: &str| {
+    let said = move |site: &Site, user: &str, verdict: Verdict, evidence: &str| {
+        site.metrics.resets.count("request", verdict.as_str());
+        let site = site.name.as_str();
         tracing::info!(id, site, user = loggable_user(user), %client, verdict = verdict.as_str(), evidence, "reset requested");
     };
     if let Err(wait) = limits.check_client(Action::ResetRequest, client) {
-        said(&site.name, &user, Verdict::Limited, "client");
+        said(&site, &user, Verdict::Limited, "client");
         return Asked::Limited(wait.as_duration());
     }
     let disclose = site.reset.disclose_accounts;
     if let Err(wait) = limits.check_account(Action::ResetRequest, &site.name, &user) {
-        said(&site.name, &user, Verdict::Limited, "account");
+        said(&site, &user, Verdict::Limited, "account");
         tokio::time::sleep_until(floor).await;
         // Unless the site tells, it is one mail more that is already on its way.
         return if disclose { Asked::Limited(wait.as_duration()) } else { Asked::Uniform };
@@ -54,7 +57,7 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
     let asker = visit.asker();
     let ask = async move {
         let requested = site.cms.request_reset(&user, &asker).await;
-        said(&site.name, &user, requested.verdict, &requested.evidence);
+        said(&site, &user, requested.verdict, &requested.evidence);
         requested.verdict
     };
     if disclose {

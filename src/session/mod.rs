@@ -18,6 +18,7 @@ mod id;
 mod map;
 mod record;
 mod sessions;
+mod shown;
 mod steady;
 mod upkeep;
 
@@ -32,6 +33,7 @@ use crate::store::SessionRow;
 pub use self::id::SessionId;
 pub use self::record::{Kept, Session};
 pub use self::sessions::{NewSession, Sessions};
+pub use self::shown::Shown;
 
 /// The section `[session]`.
 #[derive(Clone, Debug, Deserialize)]
