@@ -5,8 +5,6 @@
 //! signed in. What holds a password is not held, whatever it is for. Deciding whether it may pass is left to the moment
 //! in which it is sent, with the session there is then.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, ORIGIN, REFERER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -14,9 +12,9 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::decide::{Decision, Pass, Reason, decide};
-use super::inspect;
 use super::relay::{self, Sent, SentBody};
 use super::{Audience, Worker, question};
+use super::{inspect, named};
 use crate::admit::Framing;
 use crate::csrf::{self, FormCookie};
 use crate::endpoints;
@@ -96,8 +94,10 @@ async fn keep(
     }
     let mut inspect = inspect::holding(visit).map_err(|_| "a body that is refused")?;
     let _leave = shared.held.read().ok_or("too many forms are being read")?;
-    let patience = site.forward.response_timeout.as_duration();
-    let bytes = read(body, usize::try_from(most).unwrap_or(usize::MAX), patience).await?;
+    let reading = read(body, usize::try_from(most).unwrap_or(usize::MAX));
+    let bytes = tokio::time::timeout(site.forward.response_timeout.as_duration(), reading)
+        .await
+        .map_err(|_| "the client is too slow")??;
     inspect.inspect(&bytes).and_then(|()| inspect.finish()).map_err(|_| "a body that is refused")?;
     let (browser, cookie) = match FormCookie::find(headers, &site.cookies) {
         Some(browser) => (browser, None),
@@ -155,21 +155,16 @@ fn kept_fields(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 /// The whole body, if it is no longer than `most`; never more of it in memory.
-async fn read(body: &mut Incoming, most: usize, patience: Duration) -> Result<Bytes, &'static str> {
+async fn read(body: &mut Incoming, most: usize) -> Result<Bytes, &'static str> {
     let mut bytes = BytesMut::new();
-    loop {
-        match tokio::time::timeout(patience, body.frame()).await {
-            Err(_) | Ok(Some(Err(_))) => return Err("the client broke off"),
-            Ok(None) => return Ok(bytes.freeze()),
-            Ok(Some(Ok(frame))) => {
-                let Ok(data) = frame.into_data() else { continue };
-                if bytes.len() + data.len() > most {
-                    return Err("too large");
-                }
-                bytes.extend_from_slice(&data);
-            }
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| "the client broke off")?.into_data() else { continue };
+        if bytes.len() + data.len() > most {
+            return Err("too large");
         }
+        bytes.extend_from_slice(&data);
     }
+    Ok(bytes.freeze())
 }
 
 async fn drain(mut body: Incoming) {
@@ -256,7 +251,10 @@ fn again(visit: &Visit<'_>, form: &Form) -> Result<http::request::Parts, http::E
             parts.headers.insert(name, HeaderValue::from_str(value)?);
         }
     }
-    parts.headers.remove(TRANSFER_ENCODING);
+    // What another resource is named by was not judged here, and no form has it.
+    for name in [TRANSFER_ENCODING, named::DESTINATION, named::IF] {
+        parts.headers.remove(name);
+    }
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(form.body.len()));
     Ok(parts)
 }
