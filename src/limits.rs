@@ -228,9 +228,9 @@ struct Counts {
     account: Buckets,
 }
 
-/// An IPv4 address, or the first 64 bits of an IPv6 address. The two do not meet: IPv4 is written into the
+/// The client's network, as everything here counts: an IPv4 address, or the first 64 bits of an IPv6 address. The two do not meet: IPv4 is written into the
 /// lower half, which is zero in the other.
-fn network(client: IpAddr) -> u128 {
+pub fn network(client: IpAddr) -> u128 {
     match client.to_canonical() {
         IpAddr::V4(client) => client.to_ipv6_mapped().to_bits(),
         IpAddr::V6(client) => client.to_bits() >> 64 << 64,

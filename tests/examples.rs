@@ -48,7 +48,6 @@ fn backend(name: &str, cms: &StandIn) -> Backend {
         tls: None,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(20),
-        tls: None,
     };
     Backend::new(Arc::new(config.dialogue(config.sites[0].as_ref()).unwrap()), settings).unwrap()
 }

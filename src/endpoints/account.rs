@@ -18,7 +18,7 @@ pub(super) fn show(visit: &Visit<'_>) -> Answer {
 fn page(visit: &Visit<'_>, change: ChangeForm) -> Answer {
     let Some(session) = &visit.session else { return visit.sign_in_first(false) };
     let shared = visit.shared();
-    let now = shared.clock.now();
+    let now = shared.sessions.now();
     let sessions = shared.sessions.list(Some(session.site()), Some(session.user()));
     let clients: Vec<String> = sessions.iter().map(|session| session.client().to_string()).collect();
     let lines: Vec<SessionLine<'_>> = sessions

@@ -28,14 +28,15 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
         Err(Bad::Expired(_)) => return show(visit),
     }
     match end(visit).await {
-        Ok(()) => visit.page(Page::SignedOut, "signed_out").with_cookie(Some(clear(visit))),
+        Ok(()) => clear(visit, visit.page(Page::SignedOut, "signed_out")),
         Err(kind) => visit.problem(kind, "store_failed"),
     }
 }
 
-/// The cookie that takes the session's away.
-pub(super) fn clear(visit: &Visit<'_>) -> http::HeaderValue {
-    cookie::clear(Name::Session, &visit.site.cookies)
+/// Takes the session's cookies away.
+pub(super) fn clear(visit: &Visit<'_>, answer: Answer) -> Answer {
+    let clear = |name| Some(cookie::clear(name, &visit.site.cookies));
+    answer.with_cookie(clear(Name::Session)).with_cookie(clear(Name::Last))
 }
 
 /// Ends the session, if there is one, here and at the CMS.

@@ -132,6 +132,9 @@ async fn keep_house(shared: Arc<Shared>, tls: Option<Arc<Tls>>, ended: oneshot::
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
             shared.limits.sweep();
+            if let Err(error) = shared.held.sweep().await {
+                tracing::error!(%error, "held forms that have run out cannot be removed");
+            }
         }
     };
     tokio::select! {

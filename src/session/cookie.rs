@@ -17,6 +17,8 @@ pub enum Name {
     Session,
     /// `lychgate-form`: which browser a form was shown to.
     Form,
+    /// `lychgate-last`: whose session it was; see [`crate::held::LastUser`].
+    Last,
     /// `lychgate-reset`: the token of a reset link that was opened.
     Reset,
 }
@@ -33,6 +35,7 @@ pub struct Names {
     secure: bool,
     session: String,
     form: String,
+    last: String,
     reset: String,
 }
 
@@ -43,7 +46,7 @@ impl Names {
         let prefix = if secure { "__Host-" } else { "" };
         let site = site.map(|site| format!(".{site}")).unwrap_or_default();
         let name = |kind: &str| format!("{prefix}lychgate{kind}{site}");
-        Self { secure, session: name(""), form: name("-form"), reset: name("-reset") }
+        Self { secure, session: name(""), form: name("-form"), last: name("-last"), reset: name("-reset") }
     }
 
     /// The name of one of them.
@@ -51,6 +54,7 @@ impl Names {
         match name {
             Name::Session => &self.session,
             Name::Form => &self.form,
+            Name::Last => &self.last,
             Name::Reset => &self.reset,
         }
     }

@@ -82,6 +82,12 @@ impl Gate {
         self.start();
     }
 
+    /// Stops the gate and starts it anew with another `proxy.toml`, with the same store.
+    pub fn change(&mut self, change: impl FnOnce(&str) -> String) {
+        self.toml = change(&self.toml);
+        self.restart();
+    }
+
     /// The folder of its `proxy.toml`.
     pub fn folder(&self) -> &Path {
         self.folder.path()
