@@ -8,11 +8,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Site;
 use crate::limits::Limits;
+use crate::observe::audit::Audit;
 use crate::pages::Pages;
 use crate::random::{self, Random};
 use crate::seal::Sealer;
 use crate::session::Sessions;
-use crate::store::{self, Store};
+use crate::store;
 
 /// Everything but connections. Made once, at start.
 pub struct Shared {
@@ -24,6 +25,8 @@ pub struct Shared {
     pub sessions: Sessions,
     /// Who tried too often.
     pub limits: Limits,
+    /// What happened.
+    pub audit: Audit,
     /// The gate's own pages.
     pub pages: Pages,
     /// What is sealed before it leaves the process.
@@ -60,10 +63,11 @@ impl Shared {
         }
         let sealer = Sealer::open_secrets(&config.store.secret, &config.folder, Arc::clone(&random))
             .map_err(|error| error.to_string())?;
-        let store: Arc<dyn Store> =
-            store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
+        let store = store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
+        let audit =
+            Audit::new(&config.audit, Arc::clone(&store) as _, sealer.clone(), Arc::clone(&clock));
         let sessions =
-            Sessions::open(&config.session, store, sealer.clone(), Arc::clone(&clock), Arc::clone(&random))
+            Sessions::open(&config.session, store as _, sealer.clone(), Arc::clone(&clock), Arc::clone(&random))
                 .await
                 .map_err(|error| error.to_string())?;
         let limits = Limits::new(&config.limits, Arc::clone(&clock), random.as_ref());
@@ -73,6 +77,7 @@ impl Shared {
             sites,
             sessions,
             limits,
+            audit,
             pages,
             sealer,
             background: Background::default(),

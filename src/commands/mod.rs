@@ -1,9 +1,11 @@
 //! The command line, one file a command.
 
+mod audit;
 mod check;
 mod completions;
 mod doctor;
 mod print;
+mod recoveries;
 mod run;
 mod sessions;
 
@@ -40,6 +42,16 @@ enum Command {
         #[command(subcommand)]
         command: sessions::Command,
     },
+    /// Who asked for a reset, and what came of it
+    Recoveries {
+        #[command(subcommand)]
+        command: audit::Recoveries,
+    },
+    /// Who signed in, failed to, signed out, set a password; when and from where
+    Audit {
+        #[command(subcommand)]
+        command: audit::Command,
+    },
     /// Prints what a shell needs to complete these commands
     Completions {
         /// Which shell
@@ -64,6 +76,8 @@ pub fn main() -> ExitCode {
         Command::Check { format } => check::check(&arguments.config, format),
         Command::Doctor(doctor) => doctor::doctor(&arguments.config, &doctor),
         Command::Completions { shell } => completions::completions(shell),
+        Command::Recoveries { command } => audit::recoveries(&arguments.config, command),
+        Command::Audit { command } => audit::audit(&arguments.config, command),
         Command::Sessions { command } => sessions::sessions(&arguments.config, command),
     }
 }

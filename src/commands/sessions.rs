@@ -11,12 +11,12 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Format, print};
+use super::{Format, audit, print};
 use crate::account;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::observe;
-use crate::store::{self, SessionKey, SessionRow, Store, StoreUrl};
+use crate::store::{self, Everything, SessionKey, SessionRow, StoreUrl};
 
 /// What is done with sessions.
 #[derive(Debug, Subcommand)]
@@ -87,7 +87,7 @@ async fn run(file: &Path, command: Command) -> Result<(), String> {
     let rows = store.load_sessions().await.map_err(|error| error.to_string())?;
     match command {
         Command::List { user, site, format } => {
-            known_site(&config, &rows, site.as_deref())?;
+            known_site(&config, rows.iter().map(|row| row.site.as_str()), site.as_deref())?;
             let now = SystemClock.now();
             let mut rows: Vec<SessionRow> = rows
                 .into_iter()
@@ -101,7 +101,7 @@ async fn run(file: &Path, command: Command) -> Result<(), String> {
             Ok(())
         }
         Command::Revoke { which, format } => {
-            known_site(&config, &rows, which.site.as_deref())?;
+            known_site(&config, rows.iter().map(|row| row.site.as_str()), which.site.as_deref())?;
             observe::start(&config.log);
             revoke(store.as_ref(), rows, &which, format).await
         }
@@ -109,7 +109,7 @@ async fn run(file: &Path, command: Command) -> Result<(), String> {
 }
 
 /// The store, if there is one already.
-fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
+pub(super) fn open(config: &Config) -> Result<Arc<dyn Everything>, String> {
     let StoreUrl::Sqlite(path) = &config.store.url;
     let path = config.folder.join(path);
     if !path.exists() {
@@ -123,7 +123,7 @@ fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
 
 /// Ends what was asked for: also sessions that are over but not swept yet, and those whose secret is lost.
 async fn revoke(
-    store: &dyn Store,
+    store: &dyn Everything,
     rows: Vec<SessionRow>,
     which: &Which,
     format: Format,
@@ -143,6 +143,11 @@ async fn revoke(
     for row in &ended {
         tracing::info!(session = %row.key, site = row.site, user = row.user, "session revoked by an operator");
     }
+    let revoked = ended.iter().map(|row| audit::revoked(&row.site, &row.user)).collect();
+    // They are over; that this cannot be written down must not look as if they were not.
+    if let Err(error) = store.append_audit(revoked).await {
+        tracing::error!(%error, "the revocation cannot be written to the audit trail");
+    }
     match format {
         Format::Json => show(&ended, format),
         Format::Human if ended.len() == 1 => print::line("1 session ended"),
@@ -156,11 +161,15 @@ fn is_of(row: &SessionRow, user: Option<&str>, site: Option<&str>) -> bool {
         && site.is_none_or(|site| site == row.site)
 }
 
-/// A site that neither the configuration nor any session knows is a slip of the pen; to find nothing there would hide it.
-fn known_site(config: &Config, rows: &[SessionRow], site: Option<&str>) -> Result<(), String> {
+/// A site that neither the configuration nor any row knows is a slip of the pen; to find nothing there would hide it.
+pub(super) fn known_site<'r>(
+    config: &Config,
+    mut rows: impl Iterator<Item = &'r str>,
+    site: Option<&str>,
+) -> Result<(), String> {
     let Some(site) = site else { return Ok(()) };
     let names: Vec<&str> = config.sites.iter().map(|site| site.as_ref().name.as_ref().as_str()).collect();
-    if names.contains(&site) || rows.iter().any(|row| row.site == site) {
+    if names.contains(&site) || rows.any(|row| row == site) {
         return Ok(());
     }
     Err(format!("there is no site `{}`; there are: {}", print::plain(site), names.join(", ")))
@@ -207,7 +216,7 @@ fn show(rows: &[SessionRow], format: Format) {
 }
 
 /// In UTC, to the second (RFC 3339).
-fn moment(time: Timestamp) -> String {
+pub(super) fn moment(time: Timestamp) -> String {
     let seconds = time.as_millis().div_euclid(1000);
     jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }

@@ -43,6 +43,9 @@ pub struct Config {
     /// What is logged.
     #[serde(default)]
     pub log: observe::Settings,
+    /// How long what happened is kept.
+    #[serde(default)]
+    pub audit: observe::audit::Settings,
     /// Where mail goes, and the relay for the CMS's own.
     #[serde(default)]
     pub mail: mail::Settings,

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 
 use super::form::{self, Bad, Form};
 use crate::cms::Verdict;
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{DeadLink, Page, ResetError};
 use crate::recovery::{self, Redeeming, Ticket};
 use crate::secret::Secret;
@@ -18,10 +19,13 @@ const FORM: &str = "reset-password";
 
 /// Takes the token out of a reset link's address and leads on to the form.
 pub(crate) fn capture(visit: &Visit<'_>, token: Option<Secret>, user: Option<String>) -> Answer {
+    let said = |event: Event<'_>| visit.shared().audit.record(&Origin::of(visit), event);
     let Some(token) = token else {
+        said(Event::new(Kind::LinkOpened, Verdict::Invalid.as_str()));
         return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link_bad");
     };
     let ticket = Ticket { token, user };
+    said(Event::new(Kind::LinkOpened, Verdict::Ok.as_str()).link(&ticket.token));
     visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link").with_cookie(ticket.cookie(visit))
 }
 

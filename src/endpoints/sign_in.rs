@@ -6,6 +6,7 @@ use super::form::{self, Bad, Form};
 use super::{go_on, next_of};
 use crate::gate::Next;
 use crate::identity::{self, Vouched};
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{Page, SignInError};
 use crate::session::NewSession;
 use crate::session::cookie::{self, Name};
@@ -92,7 +93,8 @@ async fn begin(
     };
     match created {
         Ok((id, session)) => {
-            tracing::info!(id = visit.caller.request_id, site = visit.site.name, user, client = %visit.client.ip(), remember, "signed in");
+            let event = Event::new(Kind::SignIn, "ok").account(user, true);
+            shared.audit.record(&Origin::of(visit), event.detail(if remember { "remembered" } else { "" }));
             go_on(visit, next, "signed_in").with_cookie(Some(cookie::set(
                 Name::Session,
                 visit.site.is_secure(),

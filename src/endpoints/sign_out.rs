@@ -5,6 +5,7 @@ use hyper::body::Incoming;
 use super::form::{self, Bad, Form};
 use super::next_of;
 use crate::cms::{KeptCookies, SignOut};
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{ErrorKind, Page};
 use crate::session::cookie::{self, Name};
 use crate::visit::{Answer, Visit};
@@ -44,7 +45,8 @@ pub(super) async fn end(visit: &Visit<'_>) -> Result<(), ErrorKind> {
         tracing::error!(id = visit.caller.request_id, %error, "a session cannot be ended in the store");
         return Err(ErrorKind::Internal);
     }
-    tracing::info!(id = visit.caller.request_id, site = visit.site.name, user = session.user(), client = %visit.client.ip(), "signed out");
+    let event = Event::new(Kind::SignOut, "ok").account(session.user(), true);
+    visit.shared().audit.record(&Origin::of(visit), event);
     if let Some(kept) = KeptCookies::from_bytes(&session.kept()) {
         match visit.site.cms.sign_out(&kept, &visit.asker()).await {
             SignOut::Ok => {}

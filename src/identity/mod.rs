@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cms::{KeptCookies, SignIn};
 use crate::limits::Action;
-use crate::observe::access::loggable_user;
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::secret::Secret;
 use crate::visit::Visit;
 
@@ -45,7 +45,8 @@ pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouc
         return Vouched::Missing;
     }
     let said = |verdict: &str, evidence: &str| {
-        tracing::info!(id = visit.caller.request_id, site, user = loggable_user(user), %client, verdict, evidence, "sign-in attempt");
+        let event = Event::new(Kind::SignIn, verdict).account(user, false).detail(evidence);
+        visit.shared().audit.record(&Origin::of(visit), event);
     };
     if let Err(wait) = limits
         .check_client(Action::SignIn, client)

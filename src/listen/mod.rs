@@ -88,10 +88,15 @@ async fn keep_house(shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
     tokio::select! {
         () = shared.sessions.keep_house() => {}
         () = sweep => {}
+        () = shared.audit.keep_house() => {}
         _ = ended => {}
     }
     if let Err(error) = shared.sessions.flush().await {
         tracing::error!(%error, "the last uses of sessions could not be written down");
+    }
+    if let Err(error) = shared.audit.flush().await {
+        let (waiting, lost) = shared.audit.backlog();
+        tracing::error!(%error, waiting, lost, "the last audit events could not be written to the store; they are in the log");
     }
 }
 

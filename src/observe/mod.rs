@@ -1,9 +1,10 @@
 //! What the gate says of itself: one line a request, and what went wrong.
 //!
 //! No line ever holds a password, token, cookie or query: a request is logged by its path with reset tokens masked,
-//! see [`access`].
+//! see [`access`]. What concerns accounts is also kept, see [`audit`].
 
 pub mod access;
+pub mod audit;
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
@@ -51,8 +52,9 @@ pub enum Level {
 /// Sends the log to standard error for the rest of the process.
 pub fn start(settings: &Settings) {
     let level = match settings.level {
-        Level::Error => "error",
-        Level::Warn => "warn",
+        // The audit trail is part of it at any level.
+        Level::Error => "error,audit=info",
+        Level::Warn => "warn,audit=info",
         Level::Info => "info",
         // The libraries' own debug lines show headers, and headers hold secrets.
         Level::Debug => "info,lychgate=debug",

@@ -6,6 +6,7 @@ use super::Ticket;
 use crate::cms::{Redeemed, Verdict};
 use crate::limits::Action;
 use crate::observe::access::loggable_user;
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::secret::Secret;
 use crate::visit::Visit;
 
@@ -22,13 +23,16 @@ pub enum Redeeming {
 pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password: &Secret) -> Redeeming {
     let (shared, site, client) = (visit.shared(), visit.site.name.as_str(), visit.client.ip());
     let user = username.trim();
+    let said = |verdict: Verdict, evidence: &str| {
+        let event = Event::new(Kind::Redemption, verdict.as_str()).account(user, verdict == Verdict::Ok);
+        shared.audit.record(&Origin::of(visit), event.link(&ticket.token).detail(evidence));
+    };
     if let Err(wait) = shared.limits.check_client(Action::ResetAttempt, client) {
+        said(Verdict::Limited, "client");
         return Redeeming::Limited(wait.as_duration());
     }
     let redeemed = visit.site.cms.redeem(&ticket.token, user, password, &visit.asker()).await;
-    let (shown, verdict, evidence) =
-        (loggable_user(user), redeemed.verdict.as_str(), redeemed.evidence.as_str());
-    tracing::info!(id = visit.caller.request_id, site, user = shown, %client, verdict, evidence, "reset link used");
+    said(redeemed.verdict, &redeemed.evidence);
     if redeemed.verdict == Verdict::Ok {
         match shared.sessions.end_all_of(site, user).await {
             Ok(ended) => tracing::info!(
@@ -39,7 +43,7 @@ pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password
                 "sessions ended with the old password"
             ),
             Err(error) => {
-                tracing::error!(id = visit.caller.request_id, site, user = shown, %error, "sessions cannot be ended in the store")
+                tracing::error!(id = visit.caller.request_id, site, user = loggable_user(user), %error, "sessions cannot be ended in the store")
             }
         }
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::cms::Verdict;
 use crate::limits::Action;
-use crate::observe::access::loggable_user;
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::visit::Visit;
 
 /// What a request for a reset mail came to, as far as the visitor is told.
@@ -36,17 +36,18 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
     if user.is_empty() {
         return Asked::Missing;
     }
-    let id = visit.caller.request_id.to_owned();
-    let said = move |site: &str, user: &str, verdict: Verdict, evidence: &str| {
-        tracing::info!(id, site, user = loggable_user(user), %client, verdict = verdict.as_str(), evidence, "reset requested");
+    let (shared, origin) = (Arc::clone(visit.shared()), Origin::of(visit));
+    let said = move |user: &str, verdict: Verdict, evidence: &str| {
+        let event = Event::new(Kind::ResetRequest, verdict.as_str()).account(user, verdict == Verdict::Ok);
+        shared.audit.record(&origin, event.detail(evidence));
     };
     if let Err(wait) = limits.check_client(Action::ResetRequest, client) {
-        said(&site.name, &user, Verdict::Limited, "client");
+        said(&user, Verdict::Limited, "client");
         return Asked::Limited(wait.as_duration());
     }
     let disclose = site.reset.disclose_accounts;
     if let Err(wait) = limits.check_account(Action::ResetRequest, &site.name, &user) {
-        said(&site.name, &user, Verdict::Limited, "account");
+        said(&user, Verdict::Limited, "account");
         tokio::time::sleep_until(floor).await;
         // Unless the site tells, it is one mail more that is already on its way.
         return if disclose { Asked::Limited(wait.as_duration()) } else { Asked::Uniform };
@@ -54,7 +55,7 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
     let asker = visit.asker();
     let ask = async move {
         let requested = site.cms.request_reset(&user, &asker).await;
-        said(&site.name, &user, requested.verdict, &requested.evidence);
+        said(&user, requested.verdict, &requested.evidence);
         requested.verdict
     };
     if disclose {

@@ -1,4 +1,5 @@
-//! What has to outlive the process: the gate's sessions, in one place that several processes may share.
+//! What has to outlive the process: the gate's sessions and what happened, in one place that several processes may
+//! share.
 //!
 //! [`Store`] is what the rest of the gate knows; [`open`] gives the one that `[store] url` names, so far
 //! SQLite. Nothing here knows what a session means: [`crate::session`] decides, this keeps.
@@ -8,6 +9,7 @@
 //! Defends against: losing a session that was promised (a change is durable before its future resolves),
 //! and an operator left alone with an error number ([`StoreError`] names the file and the remedy).
 
+mod audit;
 mod error;
 mod rows;
 mod sqlite;
@@ -24,6 +26,7 @@ use crate::clock::Timestamp;
 use crate::config::values::{SecretFile, SecretSource};
 use crate::seal::Secrets;
 
+pub use self::audit::{AuditAccount, AuditFilter, AuditRow, AuditStore, KnownBrowserStore};
 pub use self::error::{Problem, StoreError};
 pub use self::rows::{SessionKey, SessionRow, SessionUpdate};
 
@@ -86,11 +89,16 @@ impl<'de> Deserialize<'de> for StoreUrl {
 ///
 /// # Errors
 /// When the store cannot be used, with what to do about it.
-pub fn open(url: &StoreUrl, folder: &Path) -> Result<Arc<dyn Store>, StoreError> {
+pub fn open(url: &StoreUrl, folder: &Path) -> Result<Arc<dyn Everything>, StoreError> {
     match url {
         StoreUrl::Sqlite(path) => Ok(Arc::new(sqlite::Sqlite::open(folder.join(path))?)),
     }
 }
+
+/// All that one store keeps.
+pub trait Everything: Store + AuditStore + KnownBrowserStore {}
+
+impl<S: Store + AuditStore + KnownBrowserStore> Everything for S {}
 
 /// What a store answers, once it has. The work goes on even if nobody waits for it.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;

@@ -48,6 +48,25 @@ const MIGRATIONS: &[&str] = &["
         kept        BLOB NOT NULL
     ) STRICT;
     CREATE INDEX session_expires ON session (expires);
+", "
+    CREATE TABLE audit (
+        id           INTEGER PRIMARY KEY AUTOINCREMENT,
+        at           INTEGER NOT NULL,
+        event        TEXT NOT NULL,
+        site         TEXT NOT NULL,
+        account      TEXT,
+        account_key  TEXT,
+        link_key     TEXT,
+        client       TEXT,
+        verdict      TEXT NOT NULL,
+        request_id   TEXT NOT NULL,
+        detail       TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_at ON audit (at);
+    CREATE TABLE browsers_revoked (
+        account_key  TEXT PRIMARY KEY NOT NULL,
+        at           INTEGER NOT NULL
+    ) STRICT;
 "];
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -296,5 +315,6 @@ fn migrate(connection: &mut Connection) -> Result<(), Problem> {
     Ok(transaction.commit()?)
 }
 
+mod audit;
 #[cfg(test)]
 mod tests;

@@ -149,7 +149,7 @@ fn what_cannot_be_opened_is_refused_with_the_reason() {
 
     drop(Sqlite::open(file.clone()).unwrap());
     Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(refusal(&file).contains("has format 99, this gate knows up to 1"));
+    assert!(refusal(&file).contains("has format 99, this gate knows up to 2"));
 }
 
 #[test]
