@@ -204,3 +204,31 @@ fn each_shell_gets_completions_that_know_every_command() {
     }
     assert_eq!(run(&["completions", "dos"]).0, Some(2));
 }
+
+/// A core file would hold passwords on their way to the CMS.
+#[test]
+fn a_gate_that_runs_can_leave_no_core_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let toml = format!(
+        "[server]\nlisten = [\"127.0.0.1:0\"]\n[[site]]\nname = \"a\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"http://127.0.0.1:9\"\n"
+    );
+    std::fs::write(folder.path().join("proxy.toml"), toml).unwrap();
+    let mut gate = std::process::Command::new(assert_cmd::cargo::cargo_bin!("lychgate"))
+        .arg("run")
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = std::io::BufReader::new(gate.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("listening") {
+        line.clear();
+        assert!(std::io::BufRead::read_line(&mut log, &mut line).unwrap() > 0, "the gate has started");
+    }
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gate.id())).unwrap();
+    gate.kill().unwrap();
+    gate.wait().unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"]);
+}

@@ -180,6 +180,8 @@ fn build(
     connect: Duration,
     total: Duration,
 ) -> Result<reqwest::Client, BackendError> {
+    // reqwest takes the process's own; whoever is first sets it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -26,6 +26,7 @@ fn start(file: &Path) -> Result<(), String> {
     let (config, warnings) = Config::read(file)
         .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     observe::start(&config.log);
+    leave_no_core();
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -50,6 +51,16 @@ fn start(file: &Path) -> Result<(), String> {
     running.stop();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Passwords and sessions pass through this memory: no core is dumped of it, and no process of the same user may look into it.
+fn leave_no_core() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let done = set_dumpable_behavior(DumpableBehavior::NotDumpable).and(setrlimit(Resource::Core, none));
+    if let Err(error) = done {
+        tracing::warn!(%error, "a crash may leave a core file that holds secrets");
+    }
 }
 
 async fn signalled() -> std::io::Result<()> {

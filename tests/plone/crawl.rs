@@ -6,7 +6,7 @@ use crate::plone::{PASSWORD, Plone};
 use crate::support::gate::HOST;
 
 /// How many pages are looked at, for each who walks.
-const PAGES: usize = 80;
+const PAGES: usize = 300;
 
 async fn crawl(hosting: &str, user: &str, starts: &[&str]) {
     let plone = Plone::new();

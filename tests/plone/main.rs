@@ -14,6 +14,7 @@ mod journey;
 mod links;
 mod mails;
 mod plone;
+mod relay;
 mod sessions;
 mod signing_in;
 mod spellings;

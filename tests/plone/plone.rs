@@ -32,6 +32,8 @@ pub struct Mail {
     pub raw: String,
     /// The address it went to.
     pub to: String,
+    /// Its subject, decoded.
+    pub subject: String,
     /// Its text, decoded.
     pub text: String,
 }
@@ -103,6 +105,8 @@ impl Plone {
 
     /// Asks its REST service as the root user, past the gate.
     pub async fn api(&self, method: Method, path: &str, body: Value) -> Value {
+        // reqwest takes the process's own; whoever is first sets it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let response = reqwest::Client::builder()
             .no_proxy()
             .build()
@@ -205,6 +209,7 @@ fn read(raw: &[u8]) -> Mail {
     Mail {
         raw: String::from_utf8_lossy(raw).into_owned(),
         to: to.to_owned(),
+        subject: message.subject().unwrap_or_default().to_owned(),
         text: message.body_text(0).unwrap_or_default().into_owned(),
     }
 }

@@ -30,6 +30,8 @@ pub struct Answer {
 impl Browser {
     /// A browser that takes `host` to be at `address`.
     pub fn new(address: SocketAddr, host: &str) -> Self {
+        // reqwest takes the process's own; whoever is first sets it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())

@@ -51,6 +51,8 @@ impl Visitor {
     pub(super) fn new(public: &SiteUrl, at: Option<&Url>) -> Result<Self, String> {
         let mut to: Url =
             public.origin().parse().map_err(|error| format!("{public} is no address: {error}"))?;
+        // reqwest takes the process's own; whoever is first sets it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
