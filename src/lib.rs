@@ -23,8 +23,9 @@
 //! Beside it, on a thread of its own, [`mail`] takes the CMS's mail, makes its links public by the same maps, and passes it on.
 //!
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
-//! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`], [`csrf`],
-//! [`account`] (one spelling of a user's name), [`seal`], [`observe`], [`background`], [`clock`], [`random`], [`secret`].
+//! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`] (how often what
+//! may be tried, and what failures look like), [`csrf`], [`account`] (one spelling of a user's name), [`seal`], [`observe`] (the
+//! log, and the audit trail in the store), [`background`], [`clock`], [`random`], [`secret`].
 //!
 //! # Rules of the house
 //! - The backend's address comes from `proxy.toml` and nowhere else; a client never chooses where a password goes.

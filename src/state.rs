@@ -13,7 +13,7 @@ use crate::pages::Pages;
 use crate::random::{self, Random};
 use crate::seal::Sealer;
 use crate::session::Sessions;
-use crate::store;
+use crate::store::{self, KnownBrowserStore};
 
 /// Everything but connections. Made once, at start.
 pub struct Shared {
@@ -27,6 +27,8 @@ pub struct Shared {
     pub limits: Limits,
     /// What happened.
     pub audit: Audit,
+    /// From when on browsers have to be made known anew.
+    pub browsers: Arc<dyn KnownBrowserStore>,
     /// The gate's own pages.
     pub pages: Pages,
     /// What is sealed before it leaves the process.
@@ -64,12 +66,17 @@ impl Shared {
         let sealer = Sealer::open_secrets(&config.store.secret, &config.folder, Arc::clone(&random))
             .map_err(|error| error.to_string())?;
         let store = store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
-        let audit =
-            Audit::new(&config.audit, Arc::clone(&store) as _, sealer.clone(), Arc::clone(&clock));
-        let sessions =
-            Sessions::open(&config.session, store as _, sealer.clone(), Arc::clone(&clock), Arc::clone(&random))
-                .await
-                .map_err(|error| error.to_string())?;
+        let audit = Audit::new(&config.audit, Arc::clone(&store) as _, sealer.clone(), Arc::clone(&clock));
+        let browsers: Arc<dyn KnownBrowserStore> = Arc::clone(&store) as _;
+        let sessions = Sessions::open(
+            &config.session,
+            store as _,
+            sealer.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&random),
+        )
+        .await
+        .map_err(|error| error.to_string())?;
         let limits = Limits::new(&config.limits, Arc::clone(&clock), random.as_ref());
         let request_prefix = random::token::<6>(random.as_ref());
         Ok(Self {
@@ -78,6 +85,7 @@ impl Shared {
             sessions,
             limits,
             audit,
+            browsers,
             pages,
             sealer,
             background: Background::default(),

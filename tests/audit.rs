@@ -66,7 +66,7 @@ fn told(rows: &[Value], members: &[&str]) -> Vec<String> {
 /// Asks for a mail, opens its link, sets a password, each from another address; two others fail.
 async fn recovers(gate: &Gate, backend: &StandIn) -> String {
     const FORGOT: &str = "/_gate/forgot-password";
-    assert_eq!(from(gate, 1).submit(FORGOT, &[("username", "JDoe")]).await.status, 200);
+    assert_eq!(from(gate, 1).submit(FORGOT, &[("username", "jdoe")]).await.status, 200);
     assert_eq!(from(gate, 2).submit(FORGOT, &[("username", "my password")]).await.status, 200);
     listed_soon(gate, &["recoveries", "list"], 2).await;
     let token = backend.issue_token("jdoe", TokenState::Good);
@@ -98,7 +98,11 @@ async fn a_request_is_listed_with_its_use_and_both_addresses() {
     assert_eq!(told(&rows, &["requested_from", "verdict", "used"]), ["192.0.2.2 no_account -"]);
     assert!(rows[0]["user"].as_str().unwrap().starts_with('#'), "what may be a password is not shown");
     for arguments in [vec!["--site", "intranet"], vec!["--since", "1h"], vec!["--since", "2023-01-01"]] {
-        assert_eq!(listed(&gate, &[&["recoveries", "list"], &arguments[..]].concat()).len(), 2, "{arguments:?}");
+        assert_eq!(
+            listed(&gate, &[&["recoveries", "list"], &arguments[..]].concat()).len(),
+            2,
+            "{arguments:?}"
+        );
     }
     assert!(listed(&gate, &["recoveries", "list", "--since", "2099-01-01T00:00:00Z"]).is_empty());
 

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use super::print;
 use super::recoveries::{self, Recovery};
 use super::sessions::{known_site, moment, open};
-use super::print;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::config::values::Span;
@@ -86,15 +86,20 @@ fn since(text: &str) -> Result<Timestamp, String> {
     let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
     let moment = text.parse::<jiff::Timestamp>().ok().or_else(|| Some(day()?.timestamp()));
     moment.map(|moment| Timestamp::from_millis(moment.as_millisecond())).ok_or_else(|| {
-        "write a span such as 7d, a day such as 2026-03-01, or a moment such as 2026-03-01T12:00:00Z".to_owned()
+        "write a span such as 7d, a day such as 2026-03-01, or a moment such as 2026-03-01T12:00:00Z"
+            .to_owned()
     })
 }
 
 pub(super) fn audit(file: &Path, command: Command) -> ExitCode {
     let Command::List { which, event } = command;
     print::outcome(list(file, &which).map(|all| {
-        let rows = all.rows.iter().filter(|row| event.is_empty() || event.iter().any(|kind| kind.as_str() == row.event));
-        let rows: Vec<Shown<'_>> = rows.filter(|row| all.wants(row)).map(|row| Shown::of(row, &all.names)).collect();
+        let rows = all
+            .rows
+            .iter()
+            .filter(|row| event.is_empty() || event.iter().any(|kind| kind.as_str() == row.event));
+        let rows: Vec<Shown<'_>> =
+            rows.filter(|row| all.wants(row)).map(|row| Shown::of(row, &all.names)).collect();
         match which.format {
             ListFormat::Json => print::json(&rows),
             ListFormat::Csv => print::csv(HEAD, rows.iter().map(Shown::cells)),

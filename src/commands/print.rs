@@ -49,7 +49,8 @@ pub(super) fn csv<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [S
 }
 
 fn cell(text: &str) -> String {
-    let formula = text.trim_start().starts_with(['=', '+', '-', '@', '|', '%']) || text.starts_with(['\t', '\r', '\n']);
+    let formula =
+        text.trim_start().starts_with(['=', '+', '-', '@', '|', '%']) || text.starts_with(['\t', '\r', '\n']);
     let mark = if formula { "'" } else { "" };
     format!("\"{mark}{}\"", plain(text).replace('"', "\"\""))
 }

@@ -33,7 +33,9 @@ impl<'a> Recovery<'a> {
     fn is_open_for(&self, attempt: &AuditRow) -> bool {
         let is_used = self.attempt.is_some_and(|attempt| attempt.verdict == "ok");
         self.request.is_some_and(|request| {
-            request.verdict == "ok" && request.site == attempt.site && request.account_key == attempt.account_key
+            request.verdict == "ok"
+                && request.site == attempt.site
+                && request.account_key == attempt.account_key
         }) && !is_used
     }
 }
@@ -65,7 +67,17 @@ pub(super) fn joined(rows: &[AuditRow]) -> Vec<Recovery<'_>> {
 }
 
 const HEAD: [&str; 11] = [
-    "REQUESTED", "SITE", "USER", "FROM", "VERDICT", "OPENED", "OPENED FROM", "USED", "USED FROM", "OUTCOME", "REQUEST",
+    "REQUESTED",
+    "SITE",
+    "USER",
+    "FROM",
+    "VERDICT",
+    "OPENED",
+    "OPENED FROM",
+    "USED",
+    "USED FROM",
+    "OUTCOME",
+    "REQUEST",
 ];
 
 /// A recovery as it is printed.
@@ -115,7 +127,8 @@ impl<'a> Shown<'a> {
     }
 
     fn cells(&self) -> [String; 11] {
-        let address = |address: Option<IpAddr>| address.map(|address| address.to_string()).unwrap_or_default();
+        let address =
+            |address: Option<IpAddr>| address.map(|address| address.to_string()).unwrap_or_default();
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         [
             text(self.requested.as_deref()),

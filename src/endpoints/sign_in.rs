@@ -55,7 +55,7 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     let error = match identity::vouch(visit, &username, &form.secret("password")).await {
         Vouched::Yes { user, kept } => {
             let remember = !form.text("remember").is_empty();
-            return begin(visit, &user, &kept, remember, &next).await;
+            return begin(visit, &username, &user, &kept, remember, &next).await;
         }
         Vouched::Missing => SignInError::Missing,
         Vouched::No => SignInError::WrongCredentials,
@@ -69,6 +69,7 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
 /// Begins a session, with a new id, and ends the one the browser had.
 async fn begin(
     visit: &Visit<'_>,
+    typed: &str,
     user: &str,
     kept: &crate::cms::KeptCookies,
     remember: bool,
@@ -95,7 +96,8 @@ async fn begin(
         Ok((id, session)) => {
             let event = Event::new(Kind::SignIn, "ok").account(user, true);
             shared.audit.record(&Origin::of(visit), event.detail(if remember { "remembered" } else { "" }));
-            go_on(visit, next, "signed_in").with_cookie(Some(cookie::set(
+            let known = identity::known::cookie(visit, typed, user);
+            go_on(visit, next, "signed_in").with_cookie(known).with_cookie(Some(cookie::set(
                 Name::Session,
                 visit.site.is_secure(),
                 id.text().expose(),

@@ -83,6 +83,10 @@ async fn keep_house(shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
             shared.limits.sweep();
+            let before = shared.clock.now().before(shared.config.limits.known_browser.as_duration());
+            if let Err(error) = shared.browsers.prune_browsers(before).await {
+                tracing::error!(%error, "what is known of browsers cannot be tidied in the store");
+            }
         }
     };
     tokio::select! {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Ticket;
 use crate::cms::{Redeemed, Verdict};
+use crate::identity;
 use crate::limits::Action;
 use crate::observe::access::loggable_user;
 use crate::observe::audit::{Event, Kind, Origin};
@@ -34,6 +35,7 @@ pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password
     let redeemed = visit.site.cms.redeem(&ticket.token, user, password, &visit.asker()).await;
     said(redeemed.verdict, &redeemed.evidence);
     if redeemed.verdict == Verdict::Ok {
+        identity::known::forget_all(visit, user).await;
         match shared.sessions.end_all_of(site, user).await {
             Ok(ended) => tracing::info!(
                 id = visit.caller.request_id,

@@ -19,6 +19,8 @@ pub enum Name {
     Form,
     /// `lychgate-reset`: the token of a reset link that was opened.
     Reset,
+    /// `lychgate-browser`: which accounts this browser is known to.
+    Browser,
 }
 
 impl Name {
@@ -32,6 +34,8 @@ impl Name {
             (Self::Form, false) => "lychgate-form",
             (Self::Reset, true) => "__Host-lychgate-reset",
             (Self::Reset, false) => "lychgate-reset",
+            (Self::Browser, true) => "__Host-lychgate-browser",
+            (Self::Browser, false) => "lychgate-browser",
         }
     }
 }

@@ -67,11 +67,11 @@ pub trait AuditStore: Send + Sync + 'static {
 
 /// Remembers from when on the browsers of an account have to be made known anew.
 pub trait KnownBrowserStore: Send + Sync + 'static {
-    /// What was issued for the account of this keyed hash up to `at` is good no longer.
-    fn revoke_browsers(&self, account_key: String, at: Timestamp) -> Answer<()>;
+    /// What was issued for `account` up to `at` is good no longer.
+    fn revoke_browsers(&self, account: String, at: Timestamp) -> Answer<()>;
 
     /// The last such moment.
-    fn browsers_revoked(&self, account_key: String) -> Answer<Option<Timestamp>>;
+    fn browsers_revoked(&self, account: String) -> Answer<Option<Timestamp>>;
 
     /// Forgets such moments before `before`: whatever was issued then has expired by itself.
     fn prune_browsers(&self, before: Timestamp) -> Answer<usize>;

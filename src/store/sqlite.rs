@@ -34,7 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const APPLICATION_ID: i64 = 0x4c59_4348;
 
 /// What makes format n+1 from format n (`PRAGMA user_version`). Never change one that was released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE session (
         id_hash     BLOB PRIMARY KEY NOT NULL,
         site        TEXT NOT NULL,
@@ -48,7 +49,8 @@ const MIGRATIONS: &[&str] = &["
         kept        BLOB NOT NULL
     ) STRICT;
     CREATE INDEX session_expires ON session (expires);
-", "
+",
+    "
     CREATE TABLE audit (
         id           INTEGER PRIMARY KEY AUTOINCREMENT,
         at           INTEGER NOT NULL,
@@ -64,10 +66,11 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT;
     CREATE INDEX audit_at ON audit (at);
     CREATE TABLE browsers_revoked (
-        account_key  TEXT PRIMARY KEY NOT NULL,
-        at           INTEGER NOT NULL
+        account  TEXT PRIMARY KEY NOT NULL,
+        at       INTEGER NOT NULL
     ) STRICT;
-"];
+",
+];
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 

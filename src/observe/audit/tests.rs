@@ -89,7 +89,8 @@ async fn while_the_store_fails_events_wait_in_order_and_those_too_many_are_count
 #[tokio::test]
 async fn the_same_refusal_is_written_once_a_minute_and_nothing_else_is_left_out() {
     let (audit, store, clock) = trail("");
-    for (verdict, client) in [("limited", 1), ("limited", 1), ("limited", 2), ("refused", 1), ("refused", 1)] {
+    for (verdict, client) in [("limited", 1), ("limited", 1), ("limited", 2), ("refused", 1), ("refused", 1)]
+    {
         audit.record(&origin(client), event(verdict));
     }
     audit.flush().await.unwrap();

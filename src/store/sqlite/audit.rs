@@ -64,19 +64,19 @@ impl AuditStore for Sqlite {
 }
 
 impl KnownBrowserStore for Sqlite {
-    fn revoke_browsers(&self, account_key: String, at: Timestamp) -> Answer<()> {
+    fn revoke_browsers(&self, account: String, at: Timestamp) -> Answer<()> {
         self.run(move |connection| {
             let sql = "INSERT INTO browsers_revoked VALUES (?1, ?2)
-                       ON CONFLICT (account_key) DO UPDATE SET at = max(at, excluded.at)";
-            connection.prepare_cached(sql)?.execute(params![account_key, at.as_millis()]).map(|_| ())
+                       ON CONFLICT (account) DO UPDATE SET at = max(at, excluded.at)";
+            connection.prepare_cached(sql)?.execute(params![account, at.as_millis()]).map(|_| ())
         })
     }
 
-    fn browsers_revoked(&self, account_key: String) -> Answer<Option<Timestamp>> {
+    fn browsers_revoked(&self, account: String) -> Answer<Option<Timestamp>> {
         self.run(move |connection| {
             connection
-                .prepare_cached("SELECT at FROM browsers_revoked WHERE account_key = ?1")?
-                .query_row([account_key], |row| row.get(0).map(Timestamp::from_millis))
+                .prepare_cached("SELECT at FROM browsers_revoked WHERE account = ?1")?
+                .query_row([account], |row| row.get(0).map(Timestamp::from_millis))
                 .optional()
         })
     }
