@@ -105,6 +105,9 @@ async fn begin(
             )))
         }
         Err(error) => {
+            shared
+                .audit
+                .record(&Origin::of(visit), Event::new(Kind::SignIn, "store_failed").account(user, true));
             tracing::error!(id = visit.caller.request_id, %error, "a session cannot be kept");
             visit.problem(crate::pages::ErrorKind::Internal, "store_failed")
         }

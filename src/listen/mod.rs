@@ -79,6 +79,9 @@ fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> Resu
 }
 
 async fn keep_house(shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let trail = Arc::clone(&shared);
+    let audit = tokio::spawn(async move { trail.audit.keep_house(stopped).await });
     let sweep = async {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
@@ -92,16 +95,14 @@ async fn keep_house(shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
     tokio::select! {
         () = shared.sessions.keep_house() => {}
         () = sweep => {}
-        () = shared.audit.keep_house() => {}
         _ = ended => {}
     }
     if let Err(error) = shared.sessions.flush().await {
         tracing::error!(%error, "the last uses of sessions could not be written down");
     }
-    if let Err(error) = shared.audit.flush().await {
-        let (waiting, lost) = shared.audit.backlog();
-        tracing::error!(%error, waiting, lost, "the last audit events could not be written to the store; they are in the log");
-    }
+    drop(stop);
+    // A panic in it is reported where it happens.
+    let _ = audit.await;
 }
 
 impl Running {

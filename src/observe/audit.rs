@@ -125,20 +125,29 @@ impl Audit {
         self.wake.notify_one();
     }
 
-    /// Writes what waits and removes what is too old. Never returns; run it once. Before stopping, call [`Self::flush`].
-    pub async fn keep_house(&self) {
+    /// Writes what waits and removes what is too old, until it is told to stop; then it writes the rest. Run it once.
+    pub async fn keep_house(&self, stop: impl Future) {
+        let mut stop = std::pin::pin!(stop);
         let mut prune = tokio::time::interval(PRUNE_EVERY);
         loop {
+            // Only waiting is broken off, writing never is: a batch on its way would be lost or written twice.
             let outcome = tokio::select! {
                 () = self.wake.notified() => self.flush().await,
                 _ = prune.tick() => self.prune().await,
+                _ = &mut stop => break,
             };
             if let Err(error) = outcome {
                 let (waiting, lost) = self.backlog();
                 tracing::error!(%error, waiting, lost, "the audit trail cannot be written to the store; its events are in the log; trying again in ten seconds");
-                tokio::time::sleep(TRY_AGAIN).await;
-                self.wake.notify_one();
+                tokio::select! {
+                    () = tokio::time::sleep(TRY_AGAIN) => self.wake.notify_one(),
+                    _ = &mut stop => break,
+                }
             }
+        }
+        if let Err(error) = self.flush().await {
+            let (waiting, lost) = self.backlog();
+            tracing::error!(%error, waiting, lost, "the last audit events cannot be written to the store; they are in the log");
         }
     }
 

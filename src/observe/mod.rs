@@ -66,6 +66,7 @@ pub fn start(settings: &Settings) {
     // A log that was started before stays: that is so only in tests.
     let _ = match settings.format {
         Format::Human => builder.try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+        // With the target, by which the events of the audit trail can be told from the rest.
+        Format::Json => builder.json().flatten_event(true).with_target(true).try_init(),
     };
 }

@@ -108,3 +108,53 @@ async fn kept_for_no_time_nothing_reaches_the_store() {
     audit.flush().await.unwrap();
     assert_eq!(store.batches.load(Ordering::SeqCst), 0);
 }
+
+/// What is logged while `work` runs.
+fn logged(work: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter("error,audit=info")
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, work);
+    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+}
+
+#[test]
+fn each_event_is_a_line_of_the_log_whatever_becomes_of_the_store_and_its_level() {
+    let (audit, store, _) = trail("");
+    store.fails.store(true, Ordering::SeqCst);
+    let token = Secret::new("0123456789abcdef0123456789abcdef");
+    let log = logged(|| {
+        audit.record(&origin(1), event("refused").account("Hunter2! my password", false));
+        audit.record(&origin(2), Event::new(Kind::Redemption, "ok").account("jdoe", true).link(&token));
+    });
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    for (member, value) in [
+        ("target", "audit"),
+        ("id", "r-1"),
+        ("event", "redemption"),
+        ("site", "s"),
+        ("user", "jdoe"),
+        ("client", "192.0.2.2"),
+        ("verdict", "ok"),
+    ] {
+        assert_eq!(lines[1][member].as_str(), Some(value), "{member}");
+    }
+    assert!(!log.contains("unter2") && !log.contains(token.expose()), "{log}");
+}

@@ -203,3 +203,19 @@ async fn the_files_as_a_killed_process_leaves_them_hold_every_answered_session()
     }
     assert_eq!(keys(&Sqlite::open(copy).unwrap()).await, (1..=19).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn a_store_of_the_first_format_opens_and_keeps_its_sessions() {
+    let (_folder, file) = place();
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    let old = Connection::open(&file).unwrap();
+    old.execute_batch(MIGRATIONS[0]).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    let values = "zeroblob(32), 's', 'alice', 1, 1, 9, 0, '192.0.2.1', 'Browser', x'00'";
+    old.execute_batch(&format!("INSERT INTO session VALUES ({values})")).unwrap();
+    drop(old);
+    let store = Sqlite::open(file).unwrap();
+    assert_eq!(keys(&store).await, [0]);
+    assert!(crate::store::AuditStore::list_audit(&store, Default::default()).await.unwrap().is_empty());
+}
