@@ -79,6 +79,9 @@ fn main() {
         ("150 links, as a body of HTML", &internal, &full, Plan::Html(None)),
         ("150 paths, as a body of HTML", &paths, &full, Plan::Html(None)),
         ("no link, as a body of HTML", &public, &full, Plan::Html(None)),
+        ("no link, virtual hosting", &public, &safety, Plan::Html(None)),
+        ("150 links, virtual hosting", &internal, &safety, Plan::Html(None)),
+        ("150 paths, virtual hosting", &paths, &safety, Plan::Html(None)),
     ] {
         measure(what, || {
             let body = RewriteBody::new(Full::new(page.clone()), origins, plan);

@@ -42,15 +42,15 @@ impl FormCookie {
     }
 
     /// The one a request carries; `None` if it has none, or several that differ.
-    pub fn find(headers: &HeaderMap, secure: bool) -> Option<Self> {
-        let mut found = cookie::values(headers, Name::Form.on(secure)).map(Self::parse);
+    pub fn find(headers: &HeaderMap, names: &cookie::Names) -> Option<Self> {
+        let mut found = cookie::values(headers, names.of(Name::Form)).map(Self::parse);
         let first = found.next()??;
         found.all(|other| other.as_ref() == Some(&first)).then_some(first)
     }
 
     /// The Set-Cookie value that gives it to the browser; it lasts as long as the browser runs.
-    pub fn set(&self, secure: bool) -> HeaderValue {
-        cookie::set(Name::Form, secure, &URL_SAFE_NO_PAD.encode(self.0), None)
+    pub fn set(&self, names: &cookie::Names) -> HeaderValue {
+        cookie::set(Name::Form, names, &URL_SAFE_NO_PAD.encode(self.0), None)
     }
 
     fn parse(value: &[u8]) -> Option<Self> {
@@ -231,9 +231,10 @@ mod tests {
 
     #[test]
     fn the_cookie_is_found_if_there_is_one_and_only_one() {
-        let a = FormCookie([1; 16]).set(false);
+        let (http, https) = (cookie::Names::new(false, None), cookie::Names::new(true, None));
+        let a = FormCookie([1; 16]).set(&http);
         let a = a.to_str().unwrap().split(';').next().unwrap().to_owned();
-        let b = FormCookie([2; 16]).set(false);
+        let b = FormCookie([2; 16]).set(&http);
         let b = b.to_str().unwrap().split(';').next().unwrap().to_owned();
         for (name, line, found) in [
             ("one", a.clone(), true),
@@ -247,8 +248,8 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.append(COOKIE, HeaderValue::from_str(&line).unwrap());
-            assert_eq!(FormCookie::find(&headers, false).is_some(), found, "{name}");
-            assert_eq!(FormCookie::find(&headers, true), None, "{name}, but https has its own");
+            assert_eq!(FormCookie::find(&headers, &http).is_some(), found, "{name}");
+            assert_eq!(FormCookie::find(&headers, &https), None, "{name}, but https has its own");
         }
         assert_eq!(format!("{:?}", FormCookie([1; 16])), "[form cookie]");
     }

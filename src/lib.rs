@@ -20,7 +20,8 @@
 //!           ├── forward    one exchange with the backend: pool, retry, deadlines, tunnel
 //!           └── rewrite    internal → public in headers, cookies and bodies; and back, where the CMS can't be told
 //! ```
-//! Beside it, on a thread of its own, [`mail`] takes the CMS's mail, makes its links public by the same maps, and passes it on.
+//! Beside it, on a thread of its own, [`mail`] takes the CMS's mail, makes its links public by the same maps, and passes it on;
+//! and on another, [`admin`] tells operators how it goes.
 //!
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
 //! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`] (how often what
@@ -39,6 +40,7 @@
 //! and it does not sign anyone in to more than one site.
 
 pub mod account;
+pub mod admin;
 pub mod admit;
 pub mod background;
 pub mod clock;

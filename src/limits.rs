@@ -37,6 +37,7 @@ pub use self::regulation::{Delay, SignInAttempt, Stuffing, Suspicion};
 use crate::account;
 use crate::clock::Clock;
 use crate::config::values::{Rate, Rates, Span};
+use crate::observe::metrics::Tally;
 use crate::random::{self, Random};
 
 /// The section `[limits]`. An empty list of rates switches a limit off.
@@ -137,12 +138,24 @@ pub enum Action {
     ResetAttempt,
 }
 
+impl Action {
+    /// Its name in metrics, and in `[limits]`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign_in",
+            Self::ResetRequest => "reset_request",
+            Self::ResetAttempt => "reset_attempt",
+        }
+    }
+}
+
 /// All counts of this process; shared by every worker.
 pub struct Limits {
     sign_in: Counts,
     regulation: Regulation,
     reset_request: Counts,
     reset_attempt: Counts,
+    limited: Arc<Tally>,
     /// Accounts are kept under a hash that means nothing outside this process: what people type into the
     /// name's field is now and then their password.
     account_key: Zeroizing<[u8; 32]>,
@@ -162,6 +175,7 @@ impl Limits {
             regulation: Regulation::new(&settings.sign_in_delay, &settings.stuffing, &clock),
             reset_request: counts(&reset_request.per_client, &reset_request.per_account.0),
             reset_attempt: counts(&reset_attempt.per_client, &[]),
+            limited: Arc::default(),
             account_key: Zeroizing::new(random::bytes(random)),
         }
     }
@@ -171,7 +185,8 @@ impl Limits {
     /// # Errors
     /// When the client may try again.
     pub fn check_client(&self, action: Action, client: IpAddr) -> Result<(), RetryAfter> {
-        self.counts(action).client.count(network(client)).map_err(RetryAfter)
+        let counted = self.counts(action).client.count(network(client));
+        counted.map_err(|wait| self.refuse(action, "client", wait))
     }
 
     /// Counts an attempt for `user` at `site`, unless that is one too many; what is refused is not counted.
@@ -181,7 +196,8 @@ impl Limits {
     /// # Errors
     /// When there may be another attempt.
     pub fn check_account(&self, action: Action, site: &str, user: &str) -> Result<(), RetryAfter> {
-        self.counts(action).account.count(self.account(site, user)).map_err(RetryAfter)
+        let counted = self.counts(action).account.count(self.account(site, user));
+        counted.map_err(|wait| self.refuse(action, "account", wait))
     }
 
     /// Takes back what [`Self::check_client`] has counted: it was no failure, or nobody can tell.
@@ -202,6 +218,16 @@ impl Limits {
             counts.account.sweep();
         }
         self.regulation.sweep();
+    }
+
+    /// How often something was one too many, by action and by what was limited.
+    pub fn limited(&self) -> &Arc<Tally> {
+        &self.limited
+    }
+
+    fn refuse(&self, action: Action, by: &'static str, wait: Duration) -> RetryAfter {
+        self.limited.count(action.as_str(), by);
+        RetryAfter(wait)
     }
 
     fn counts(&self, action: Action) -> &Counts {

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::gate::Site;
 use crate::limits::Limits;
 use crate::observe::audit::Audit;
+use crate::observe::metrics::Metrics;
 use crate::pages::Pages;
 use crate::random::{self, Random};
 use crate::seal::Sealer;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub pages: Pages,
     /// What is sealed before it leaves the process.
     pub sealer: Sealer,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Work beside the answers.
     pub background: Background,
     /// The time.
@@ -88,6 +91,7 @@ impl Shared {
             browsers,
             pages,
             sealer,
+            metrics: Arc::default(),
             background: Background::default(),
             clock,
             random,

@@ -4,12 +4,12 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{TcpListener, TcpStream};
 
 use proptest::prelude::*;
 use support::gate::Gate;
+use support::mailer::Cms;
 use support::mailsink::{MailSink, Script};
 
 /// A gate before two sites on one host, with a relay that sends to `send`.
@@ -40,74 +40,6 @@ fn gate(send: &str, more: &str) -> Gate {
 
 fn before(sink: &MailSink, more: &str) -> Gate {
     gate(&format!("smtp://{}", sink.address), more)
-}
-
-/// The CMS's end of a conversation.
-struct Cms(BufReader<TcpStream>);
-
-impl Cms {
-    /// Connects, and hears the greeting.
-    fn connect(gate: &Gate) -> Self {
-        let mut cms = Self::silent(gate.mail.unwrap());
-        cms.hears("220 www.example.org ");
-        cms
-    }
-
-    fn silent(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self(BufReader::new(stream))
-    }
-
-    fn writes(&mut self, bytes: &[u8]) {
-        self.0.get_mut().write_all(bytes).unwrap();
-    }
-
-    /// The next answer, all its lines.
-    fn answer(&mut self) -> String {
-        let mut answer = String::new();
-        loop {
-            let start = answer.len();
-            if self.0.read_line(&mut answer).unwrap_or(0) == 0 {
-                return answer + "closed";
-            }
-            if answer.as_bytes().get(start + 3) != Some(&b'-') {
-                return answer.trim_end().to_owned();
-            }
-        }
-    }
-
-    fn hears(&mut self, start: &str) -> String {
-        let answer = self.answer();
-        assert!(answer.starts_with(start), "{answer:?} instead of {start:?}");
-        answer
-    }
-
-    fn says(&mut self, line: &str, start: &str) -> String {
-        self.writes(format!("{line}\r\n").as_bytes());
-        let answer = self.answer();
-        assert!(answer.starts_with(start), "{line}: {answer:?} instead of {start:?}");
-        answer
-    }
-
-    /// Up to where the message may begin.
-    fn begins(gate: &Gate) -> Self {
-        let mut cms = Self::connect(gate);
-        cms.says("EHLO plone.lan", "250");
-        cms.says("MAIL FROM:<cms@example.org>", "250");
-        cms.says("RCPT TO:<reader@example.com>", "250");
-        cms.says("DATA", "354");
-        cms
-    }
-
-    /// The whole of it, and the last answer.
-    fn sends(gate: &Gate, content: &str) -> String {
-        let mut cms = Self::begins(gate);
-        cms.writes(content.as_bytes());
-        cms.writes(b"\r\n.\r\n");
-        cms.answer()
-    }
 }
 
 /// What the server got, without the gate's own field, which is checked.
@@ -558,4 +490,82 @@ fn a_message_without_internal_names_arrives_byte_for_byte() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn every_form_of_an_address_that_the_rfcs_allow_is_passed_on_as_it_came() {
+    let sink = MailSink::start();
+    let gate = before(&sink, "");
+    for hello in [
+        "EHLO [127.0.0.1]",
+        "EHLO [IPv6:::1]",
+        "EHLO plone_host",
+        "EHLO localhost.localdomain",
+        "ehlo a",
+        "HELO a",
+        "EHLO a",
+    ] {
+        let mut cms = Cms::connect(&gate);
+        cms.says(hello, "250");
+    }
+    // What the CMS says, and what the server hears of it.
+    for (mail, rcpt, heard_mail, heard_rcpt) in [
+        ("MAIL FROM:<a@example.org>", "RCPT TO:<b@[127.0.0.1]>", "<a@example.org>", "<b@[127.0.0.1]>"),
+        (
+            "MAIL FROM:<a@[IPv6:::1]>",
+            "RCPT TO:<b@[IPv6:2001:db8::1]>",
+            "<a@[IPv6:::1]>",
+            "<b@[IPv6:2001:db8::1]>",
+        ),
+        ("MAIL FROM: <a@example.org>", "RCPT TO: <b@example.org>", "<a@example.org>", "<b@example.org>"),
+        (
+            "mail FROM:<a@example.org> size=100",
+            "rcpt TO:<b@example.org>",
+            "<a@example.org>",
+            "<b@example.org>",
+        ),
+        (
+            "Mail From:<a@example.org> body=8bitmime",
+            "Rcpt To:<b@example.org>",
+            "<a@example.org>",
+            "<b@example.org>",
+        ),
+        ("MAIL FROM:<a@example.org>", "RCPT TO:<Postmaster>", "<a@example.org>", "<postmaster>"),
+        ("MAIL FROM:<>", "RCPT TO:<\"a b\"@example.org>", "<>", "<\"a b\"@example.org>"),
+        (
+            "MAIL FROM:<a+b=c@example.org>",
+            "RCPT TO:<o'neill@example.org>",
+            "<a+b=c@example.org>",
+            "<o'neill@example.org>",
+        ),
+        (
+            "MAIL FROM:<ü@bücher.example> SMTPUTF8",
+            "RCPT TO:<用户@例え.jp>",
+            "<ü@bücher.example>",
+            "<用户@例え.jp>",
+        ),
+        (
+            "MAIL FROM:<a@xn--bcher-kva.example>",
+            "RCPT TO:<b@my_host.example>",
+            "<a@xn--bcher-kva.example>",
+            "<b@my_host.example>",
+        ),
+        (
+            "MAIL FROM:<@relay.example:a@example.org>",
+            "RCPT TO:<@x.example,@y.example:b@example.org>",
+            "<a@example.org>",
+            "<b@example.org>",
+        ),
+    ] {
+        let before = sink.commands().len();
+        let mut cms = Cms::connect(&gate);
+        cms.says("EHLO a", "250");
+        cms.says(mail, "250");
+        cms.says(rcpt, "250");
+        let said: Vec<String> = sink.commands().split_off(before);
+        let heard =
+            |start: &str| said.iter().find(|said| said.starts_with(start)).cloned().unwrap_or_default();
+        assert!(heard("MAIL").starts_with(&format!("MAIL FROM:{heard_mail}")), "{mail}: {said:?}");
+        assert_eq!(heard("RCPT"), format!("RCPT TO:{heard_rcpt}"), "{rcpt}");
+    }
 }

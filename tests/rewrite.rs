@@ -19,6 +19,15 @@ fn gate(standin: &StandIn, hosting: &str, more: &str) -> Gate {
     Gate::with(&standin.url(), &site)
 }
 
+/// The same with its public address below a path.
+fn gate_at(path: &str, standin: &StandIn, hosting: &str, more: &str) -> Gate {
+    Gate::from_toml(&format!(
+        "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}{path}\"\n\
+         backend_url = \"{}\"\nvirtual_hosting = \"{hosting}\"\n[site.access]\ndefault = \"public\"\n{more}",
+        standin.url()
+    ))
+}
+
 fn last(standin: &StandIn) -> Recorded {
     standin.requests().pop().unwrap()
 }
@@ -122,14 +131,15 @@ async fn every_kind_of_body_and_query_comes_back_translated() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_that_knows_its_public_address_gets_what_was_sent() {
-    for hosting in ["zope", "forwarded"] {
+    for (hosting, path) in [("zope", ""), ("zope", "/intra"), ("forwarded", "/Plone")] {
         let standin = StandIn::plone60();
-        let gate = gate(&standin, hosting, "");
-        let destination = format!("http://{HOST}/docs/b");
+        let gate = gate_at(path, &standin, hosting, "");
+        let destination = format!("http://{HOST}{path}/docs/b");
         let mut browser =
             Browser::new(gate.address, HOST).with("destination", &destination).with("referer", &destination);
-        let body = format!("u=http://{HOST}/x&came_from=/x");
-        browser.send(Method::POST, "/docs?came_from=/x", Some((FORM, body.clone().into_bytes()))).await;
+        let body = format!("u=http://{HOST}{path}/x&came_from=/x");
+        let asked = format!("{path}/docs?came_from=/x");
+        browser.send(Method::POST, &asked, Some((FORM, body.clone().into_bytes()))).await;
         let got = last(&standin);
         assert_eq!(String::from_utf8(got.body.clone()).unwrap(), body, "{hosting}");
         assert!(got.target.ends_with("/docs?came_from=/x"), "{}", got.target);
@@ -237,4 +247,215 @@ async fn further_types_and_attributes_are_rewritten_as_configured() {
     let mut browser = Browser::new(told.address, HOST);
     assert_eq!(browser.get("/odd").await.text(), format!("see http://{HOST}/news"));
     assert_eq!(browser.get("/page").await.text(), "<i data-target=\"/x\">");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_is_told_host_port_and_path_by_fields() {
+    let standin = StandIn::plone60();
+    for (hosting, path, prefix) in [
+        ("forwarded", "", Some("/")),
+        ("forwarded", "/intra", Some("/intra")),
+        ("forwarded", "/Plone", Some("/Plone")),
+        ("zope", "/intra", None),
+        ("rewrite", "/intra", None),
+    ] {
+        let gate = gate_at(path, &standin, hosting, "");
+        let mut browser = Browser::new(gate.address, HOST);
+        for (name, value) in
+            [("host", "evil"), ("port", "666"), ("prefix", "/evil"), ("proto", "evil"), ("server", "evil")]
+        {
+            browser = browser.with(&format!("x-forwarded-{name}"), value);
+        }
+        browser.get(&format!("{path}/news")).await;
+        let got = last(&standin);
+        let field = |name: &str| got.header(&format!("x-forwarded-{name}"));
+        assert_eq!(field("host").as_deref(), Some(HOST), "{hosting} {path}");
+        assert_eq!(
+            (field("proto").as_deref(), field("port").as_deref()),
+            (Some("http"), Some("80")),
+            "{hosting} {path}"
+        );
+        assert_eq!(field("prefix").as_deref(), prefix, "{hosting} {path}");
+        assert_eq!(field("server"), None);
+        assert_eq!(got.header("host").as_deref() == Some(HOST), hosting == "forwarded", "{hosting}");
+    }
+}
+
+/// This stand-in heeds the host it is told, as Zope does, and knows nothing of a path: it writes `http://www.example.test/Plone/…`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_is_told_its_host_only_shows_no_path_of_its_own() {
+    for path in ["", "/intra"] {
+        let standin = StandIn::plone60();
+        let gate = gate_at(path, &standin, "forwarded", "");
+        let mut browser = Browser::new(gate.address, HOST);
+        let page = browser.get(&format!("{path}/")).await;
+        assert_eq!(page.status, 200);
+        assert!(!page.text().contains("/Plone"), "{path}: {}", page.text());
+        assert!(page.text().contains(&format!("http://{HOST}{path}/")), "{path}: {}", page.text());
+
+        let body = format!(
+            "<a href=\"/Plone/a\"><input value=\"/Plone/b\"><i style=\"b:url(/Plone/c)\">{0} {0}/d http://{HOST}/Plone/e",
+            standin.url()
+        );
+        let page = Canned::html(200, body).header("location", "/Plone/f?came_from=/Plone/g");
+        standin.answer("/page", page.header("set-cookie", "a=1; Path=/Plone"));
+        let shown = browser.get(&format!("{path}/page")).await;
+        let public = format!("http://{HOST}{path}");
+        assert_eq!(
+            shown.text(),
+            format!(
+                "<a href=\"{path}/a\"><input value=\"/Plone/b\"><i style=\"b:url({path}/c)\">{public} {public}/d {public}/e"
+            )
+        );
+        assert_eq!(shown.location(), Some(format!("{path}/f?came_from={path}/g")));
+        let root = if path.is_empty() { "/" } else { "/intra/" };
+        assert_eq!(shown.header("set-cookie"), Some(format!("a=1; Path={root}").as_str()));
+
+        // And what was shown comes back as it was.
+        let mut browser =
+            browser.with("referer", &format!("{public}/page")).with("origin", &format!("http://{HOST}"));
+        browser
+            .post(
+                &format!("{path}/save"),
+                &[("text", &format!("see {public}/e")), ("came_from", &format!("{path}/g"))],
+            )
+            .await;
+        let saved = last(&standin);
+        assert_eq!(saved.target, "/Plone/save");
+        assert_eq!(saved.field("text"), Some(format!("see http://{HOST}/Plone/e")));
+        assert_eq!(saved.field("came_from").as_deref(), Some("/Plone/g"));
+        assert_eq!(saved.header("referer"), Some(format!("http://{HOST}/Plone/page")));
+        assert_eq!(saved.header("origin"), Some(format!("http://{HOST}")));
+    }
+}
+
+/// facts of other proxies: eight spellings on a page and six files, of which virtual hosting alone lets all through.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_typed_does_not_get_out_in_any_mode() {
+    use std::io::{Read as _, Write as _};
+    let gzip = |text: &str| {
+        let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        file.write_all(text.as_bytes()).unwrap();
+        file.finish().unwrap()
+    };
+    let standin = StandIn::plone60();
+    let (address, url) = (standin.address().to_string(), standin.url());
+    let typed = |address: &str, site: &str, name: &str, path: &str| {
+        let encoded = |text: &str| text.replace(':', "%3A").replace('/', "%2F");
+        format!(
+            "<a href=\"{site}/a\"> //{address}/x http://{name}/y {twice} HTTP://{upper}/ {name} {address} \
+             <a href=\"{path}/docs\"><img src='{path}/a.png'><i style=\"b:url({path}/c)\"><form action={path}/f>\
+             \u{e9} <input name=\"paths:list\" value=\"/Plone/x\"><textarea><a href=\"/Plone/x\"></textarea><a href=\"/Plonex\">",
+            twice = encoded(&encoded(&format!("http://{address}/z"))).replace("%2525", "%25"),
+            upper = name.to_uppercase(),
+        )
+    };
+    let page = typed(&address, &url, "plone.internal", "/Plone");
+    let json = format!(
+        "{{\"a\": \"{}\", \"b\": \"http:\\u002f\\u002f{address}\\u002fx\"}}",
+        url.replace('/', "\\/")
+    );
+    let files = [
+        ("typed.html", "text/html;charset=utf-8", page.clone().into_bytes()),
+        ("typed.json", "application/json", json.into_bytes()),
+        ("typed.txt", "text/plain", format!("see {url}/a").into_bytes()),
+        ("typed.ics", "text/calendar", format!("URL:{url}/a").into_bytes()),
+        ("typed.svg", "image/svg+xml", format!("<a xlink:href=\"{url}/a\">").into_bytes()),
+        ("typed.css", "text/css", format!("@import url({url}/a.css); b{{c:url(/Plone/x.png)}}").into_bytes()),
+        ("typed.csv.gz", "application/gzip", gzip(&format!("a;{url}/a\n"))),
+        ("sitemap.xml.gz", "application/octet-stream", gzip(&format!("<loc>{url}/a</loc>"))),
+        ("typed.pdf", "application/pdf", format!("%PDF /URI ({url}/a)").into_bytes()),
+        ("typed.zip", "application/zip", format!("PK{url}/a").into_bytes()),
+    ];
+    for (name, media_type, body) in &files {
+        standin.answer(name, Canned::html(200, body.clone()).header("content-type", media_type));
+    }
+    for hosting in ["zope", "forwarded", "rewrite"] {
+        for path in ["", "/intra"] {
+            let gate = Gate::from_toml(&format!(
+                "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}{path}\"\n\
+                 backend_url = \"{url}\"\nvirtual_hosting = \"{hosting}\"\ninternal_names = [\"plone.internal\"]\n[site.access]\ndefault = \"public\"\n"
+            ));
+            let mut browser = Browser::new(gate.address, HOST);
+            for (name, media_type, body) in &files {
+                let row = format!("{hosting} {path}/{name}");
+                let got = browser.get(&format!("{path}/{name}")).await;
+                if matches!(*media_type, "application/pdf" | "application/zip") {
+                    assert_eq!(&got.body, body, "{row}: files are not altered");
+                    continue;
+                }
+                let mut text = got.text();
+                if name.ends_with(".gz") {
+                    text.clear();
+                    flate2::read::GzDecoder::new(&got.body[..]).read_to_string(&mut text).unwrap();
+                }
+                assert!(
+                    !text.contains(&address) && !text.to_lowercase().contains("plone.internal"),
+                    "{row}: {text}"
+                );
+                assert!(text.contains(&format!("{HOST}{path}")) || text.contains(HOST), "{row}: {text}");
+                if *name == "typed.css" {
+                    assert_eq!(
+                        text,
+                        format!("@import url(http://{HOST}{path}/a.css); b{{c:url({path}/x.png)}}"),
+                        "{row}"
+                    );
+                }
+                if *name == "typed.html" {
+                    for part in [
+                        format!("<a href=\"http://{HOST}{path}/a\">"),
+                        format!("<a href=\"{path}/docs\"><img src='{path}/a.png'><i style=\"b:url({path}/c)\"><form action={path}/f>"),
+                        "<input name=\"paths:list\" value=\"/Plone/x\"><textarea><a href=\"/Plone/x\"></textarea><a href=\"/Plonex\">".to_owned(),
+                    ] {
+                        assert!(text.contains(&part), "{row}: {part} in {text}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// nginx and Apache by type skip answers that are no 200: whole error pages got out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_of_any_status_is_rewritten() {
+    let standin = StandIn::plone60();
+    for status in [200, 201, 203, 302, 307, 403, 404, 410, 500, 503] {
+        let page = Canned::html(
+            status,
+            format!("<!DOCTYPE html><meta http-equiv=\"x\"><base href=\"{}/\">", standin.url()),
+        );
+        standin.answer("/page", page.header("location", &format!("{}/news", standin.url())));
+        for hosting in ["zope", "forwarded", "rewrite"] {
+            let gate = gate(&standin, hosting, "");
+            let got = Browser::new(gate.address, HOST).get("/page").await;
+            let want = format!("<!DOCTYPE html><meta http-equiv=\"x\"><base href=\"http://{HOST}/\">");
+            assert_eq!((got.status.as_u16(), got.text()), (status, want), "{hosting}");
+            assert_eq!(got.location(), Some(format!("http://{HOST}/news")), "{hosting} {status}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_that_is_public_is_left_alone() {
+    let standin = StandIn::plone60();
+    let page = format!("<a href=\"/Plone/x\"><a href=\"http://{HOST}/Plone/y\">");
+    standin.answer("/page", Canned::html(200, page.clone()).header("location", "/Plone/z"));
+    let other = format!(
+        "[[site]]\nname = \"other\"\npublic_url = \"http://{HOST}/Plone\"\nbackend_url = \"{}\"\n",
+        standin.url()
+    );
+    for (row, more) in
+        [("it says so", "[site.rewrite]\nlinks = false\n"), ("another site is there", other.as_str())]
+    {
+        let gate = gate_at("", &standin, "zope", more);
+        let got = Browser::new(gate.address, HOST).get("/page").await;
+        assert_eq!((got.text(), got.location().as_deref()), (page.clone(), Some("/Plone/z")), "{row}");
+    }
+    let gate = gate(&standin, "zope", "");
+    let got = Browser::new(gate.address, HOST).get("/page").await;
+    assert_eq!(
+        got.text(),
+        format!("<a href=\"/x\"><a href=\"http://{HOST}/Plone/y\">"),
+        "only what has no host can mean the inside"
+    );
 }

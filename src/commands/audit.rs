@@ -14,13 +14,14 @@ use serde::Serialize;
 
 use super::print;
 use super::recoveries::{self, Recovery};
-use super::sessions::{known_site, moment, open};
+use super::sessions::{known_site, open};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::config::values::Span;
 use crate::observe::audit::{Kind, Names};
 use crate::random::SystemRandom;
 use crate::seal::Sealer;
+use crate::session::moment;
 use crate::store::{AuditFilter, AuditRow};
 
 /// What is done with the audit trail.

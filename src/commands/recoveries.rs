@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::audit::{ListFormat, user};
 use super::print;
-use super::sessions::moment;
 use crate::observe::audit::Kind;
+use crate::session::moment;
 use crate::store::AuditRow;
 
 /// A request, or a use of a link that belongs to none that is known.

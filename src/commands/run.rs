@@ -46,6 +46,9 @@ fn start(file: &Path) -> Result<(), String> {
     if let Some(address) = running.mail_address() {
         tracing::info!(%address, "taking mail");
     }
+    if let Some(address) = running.admin_address() {
+        tracing::info!(%address, "answering operators");
+    }
     runtime.block_on(signalled()).map_err(|error| format!("cannot wait for signals: {error}"))?;
     tracing::info!("stopping: no new connections; requests in flight may end");
     running.stop();

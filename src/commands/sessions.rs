@@ -3,19 +3,18 @@
 //! It opens the store beside the gate that runs, without its secrets; the gate notices within a second. It makes nothing: a
 //! store that is not there is a mistake in the configuration, not an empty one.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use super::{Format, audit, print};
 use crate::account;
-use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::observe;
+use crate::session::Shown;
 use crate::store::{self, Everything, SessionKey, SessionRow, StoreUrl};
 
 /// What is done with sessions.
@@ -175,32 +174,8 @@ pub(super) fn known_site<'r>(
     Err(format!("there is no site `{}`; there are: {}", print::plain(site), names.join(", ")))
 }
 
-/// A session as it is printed.
-#[derive(Serialize)]
-struct Shown<'a> {
-    id: String,
-    site: &'a str,
-    user: &'a str,
-    client: IpAddr,
-    created: String,
-    seen: String,
-    expires: String,
-    remembered: bool,
-    user_agent: &'a str,
-}
-
 fn show(rows: &[SessionRow], format: Format) {
-    let shown = rows.iter().map(|row| Shown {
-        id: row.key.to_string(),
-        site: &row.site,
-        user: &row.user,
-        client: row.client,
-        created: moment(row.created),
-        seen: moment(row.seen),
-        expires: moment(row.expires),
-        remembered: row.remembered,
-        user_agent: &row.user_agent,
-    });
+    let shown = rows.iter().map(Shown::from);
     match format {
         Format::Json => print::json(&shown.collect::<Vec<_>>()),
         Format::Human => {
@@ -213,10 +188,4 @@ fn show(rows: &[SessionRow], format: Format) {
             print::table(head, &rows);
         }
     }
-}
-
-/// In UTC, to the second (RFC 3339).
-pub(super) fn moment(time: Timestamp) -> String {
-    let seconds = time.as_millis().div_euclid(1000);
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }

@@ -7,7 +7,6 @@ use super::finding::nearest;
 const NOT_YET: &[(&str, &str)] = &[
     ("tls", "TLS is not built in yet; put a TLS proxy before the gate and name it in trusted_proxies"),
     ("proxy_protocol", "the PROXY protocol is not supported yet"),
-    ("admin", "the admin listener is not built in yet"),
     ("from", "the gate sends no mail of its own yet; the CMS does"),
     ("hold_posts", "holding a form until its sender has signed in is not built in yet"),
     ("identity_headers", "identity headers are not built in yet"),

@@ -19,7 +19,7 @@ pub use self::site::{SignIn, Site, VirtualHosting};
 use self::url::Scheme;
 use self::values::SecretSource;
 use crate::secret::Secret;
-use crate::{limits, listen, mail, observe, pages, session, store};
+use crate::{admin, limits, listen, mail, observe, pages, session, store};
 
 /// Everything `proxy.toml` says.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Config {
     /// Where the gate listens.
     #[serde(default)]
     pub server: listen::Settings,
+    /// Where operators ask.
+    #[serde(default)]
+    pub admin: admin::Settings,
     /// Where sessions are kept.
     #[serde(default)]
     pub store: store::Settings,
@@ -168,6 +171,10 @@ impl Config {
             }
             self.reset_findings(site, &mut error);
         }
+        if let Some(sentence) = self.admin.finding() {
+            error(text.find("[admin]").unwrap_or(0), sentence);
+        }
+        self.mail_findings(text, &mut error);
         if let Some(address) = self.mail.relay.listen {
             let offset = text.find("[mail.relay]").unwrap_or(0);
             if self.mail.send.is(address) {
@@ -214,6 +221,34 @@ impl Config {
             }
         }
         findings
+    }
+
+    fn mail_findings(&self, text: &str, error: &mut impl FnMut(usize, String)) {
+        let mail = &self.mail;
+        let offset = text.find("[mail]").unwrap_or(0);
+        let known = mail.username.is_some() || mail.password.is_some();
+        if mail.username.is_some() != mail.password.is_some() {
+            error(
+                offset,
+                "`username` and `password` of [mail] belong together; write both or neither".to_owned(),
+            );
+        }
+        if (known || mail.ca.is_some()) && !mail.send.is_verified() {
+            error(
+                offset,
+                format!(
+                    "`{}` is no address at which the mail server has to show who it is, so `username`, `password` and `ca` would be of no use or be told to anyone; write \"smtps://…\" or \"smtp+starttls://…\"",
+                    mail.send
+                ),
+            );
+        }
+        if mail.relay.require_tls && mail.relay.tls.is_none() {
+            error(
+                text.find("require_tls").unwrap_or(0),
+                "require_tls without `tls` would take no mail at all; write tls = { certificate = \"…\", key = \"…\" }"
+                    .to_owned(),
+            );
+        }
     }
 
     fn reset_findings(&self, site: &Site, error: &mut impl FnMut(usize, String)) {
@@ -268,6 +303,7 @@ impl Config {
         let headers = self.sites.iter().filter_map(|site| site.as_ref().password_reset.header.as_ref());
         let mut sentences: Vec<String> =
             headers.filter_map(|header| self.secret(&header.value).err()).collect();
+        sentences.extend(mail::check(self));
         sentences.extend(self.store.secret.check(&self.folder).err().map(|error| error.to_string()));
         let mut warnings = Vec::new();
         match pages::Pages::load(&self.pages) {

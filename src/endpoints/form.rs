@@ -33,7 +33,7 @@ impl Form {
         let form = Self(bytes);
         let shared = visit.shared();
         let token = form.text("csrf");
-        let cookie = FormCookie::find(visit.headers(), visit.site.is_secure());
+        let cookie = FormCookie::find(visit.headers(), &visit.site.cookies);
         match cookie.map(|cookie| csrf::check(&shared.sealer, &cookie, name, &token, shared.clock.now())) {
             Some(Ok(())) => Ok(form),
             None | Some(Err(_)) => Err(Bad::Expired(form)),
@@ -91,12 +91,12 @@ pub(super) fn own_origin(visit: &Visit<'_>) -> Result<(), (ErrorKind, &'static s
 
 /// A token for a form about to be shown, and the cookie it goes with where the browser has none yet.
 pub(super) fn token(visit: &Visit<'_>, name: &str) -> (String, Option<HeaderValue>) {
-    let (shared, secure) = (visit.shared(), visit.site.is_secure());
-    let (cookie, set) = match FormCookie::find(visit.headers(), secure) {
+    let (shared, names) = (visit.shared(), &visit.site.cookies);
+    let (cookie, set) = match FormCookie::find(visit.headers(), names) {
         Some(cookie) => (cookie, None),
         None => {
             let cookie = FormCookie::random(shared.random.as_ref());
-            let set = cookie.set(secure);
+            let set = cookie.set(names);
             (cookie, Some(set))
         }
     };

@@ -99,7 +99,7 @@ async fn begin(
             let known = identity::known::cookie(visit, typed, user);
             go_on(visit, next, "signed_in").with_cookie(known).with_cookie(Some(cookie::set(
                 Name::Session,
-                visit.site.is_secure(),
+                &visit.site.cookies,
                 id.text().expose(),
                 session.max_age(shared.clock.now()),
             )))

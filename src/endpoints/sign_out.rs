@@ -35,7 +35,7 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
 
 /// The cookie that takes the session's away.
 pub(super) fn clear(visit: &Visit<'_>) -> http::HeaderValue {
-    cookie::clear(Name::Session, visit.site.is_secure())
+    cookie::clear(Name::Session, &visit.site.cookies)
 }
 
 /// Ends the session, if there is one, here and at the CMS.

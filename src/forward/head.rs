@@ -13,6 +13,8 @@ use crate::admit::{ClientIp, may_pass, nominated};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Where a site's requests go, and what the backend is told of the public side. From `proxy.toml` alone: nothing
@@ -27,6 +29,10 @@ pub struct Destination {
     pub proto: HeaderValue,
     /// The public host, with its port where it is not the scheme's own.
     pub public_host: HeaderValue,
+    /// The public port, written or not.
+    pub public_port: HeaderValue,
+    /// What the public path begins with in place of the backend's own, where the backend is to be told: `/intra`, or `/`.
+    pub public_prefix: Option<HeaderValue>,
 }
 
 /// A request to be forwarded: the client's, and what the gate decided of it.
@@ -144,6 +150,10 @@ impl Outgoing<'_> {
         headers.insert(X_FORWARDED_FOR, HeaderValue::try_from(client.to_string())?);
         headers.insert(X_FORWARDED_PROTO, proto.clone());
         headers.insert(X_FORWARDED_HOST, host.clone());
+        headers.insert(X_FORWARDED_PORT, self.destination.public_port.clone());
+        if let Some(prefix) = &self.destination.public_prefix {
+            headers.insert(X_FORWARDED_PREFIX, prefix.clone());
+        }
         Ok(())
     }
 }
@@ -158,6 +168,8 @@ mod tests {
             path_prefix: "/VirtualHostBase/https/www.example.org:443/Plone/VirtualHostRoot".to_owned(),
             proto: HeaderValue::from_static("https"),
             public_host: HeaderValue::from_static("www.example.org"),
+            public_port: HeaderValue::from_static("443"),
+            public_prefix: None,
         }
     }
 
@@ -207,6 +219,8 @@ mod tests {
             ("x_forwarded_for", "1.2.3.4"),
             ("forwarded", "for=evil"),
             ("x-forwarded-host", "evil.example"),
+            ("x-forwarded-port", "666"),
+            ("x-forwarded-prefix", "//evil.example"),
         ];
         let request = write(&fields, "2001:db8::7", &[]);
         let all: Vec<_> = request
@@ -222,6 +236,7 @@ mod tests {
                 ("x-forwarded-for", "2001:db8::7"),
                 ("x-forwarded-proto", "https"),
                 ("x-forwarded-host", "www.example.org"),
+                ("x-forwarded-port", "443"),
             ]
         );
     }

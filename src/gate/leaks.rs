@@ -38,6 +38,7 @@ impl Guard {
     /// Says that `count` internal names were found.
     pub(super) fn found(&self, place: &'static str, count: usize) {
         let blocked = self.blocks();
+        self.site.metrics.leaks.add(place, "", count);
         tracing::warn!(
             id = self.id,
             site = self.site.name,

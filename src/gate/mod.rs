@@ -9,6 +9,7 @@ mod decide;
 mod disposition;
 mod inspect;
 mod leaks;
+mod named;
 mod next;
 pub mod policy;
 mod relay;
@@ -81,14 +82,16 @@ impl Worker {
         let admitted = admit::admit(&parts, peer, &self.shared.config.server.trusted_proxies);
         let client = admitted.as_ref().map_or(peer, |admitted| admitted.client.ip());
         let mut entry = Logged { site: "-", user: None, path: access::loggable_path(parts.uri.path()) };
+        let mut metrics = &self.shared.metrics.nowhere;
         let mut answer = match &admitted {
             Err(refusal) => refuse(&caller, *refusal),
             Ok(admitted) => match self.site(admitted) {
                 None => caller.problem(None, ErrorKind::Misdirected, None, "misdirected"),
                 Some((site, upstream, path)) => {
-                    let session = self.shared.sessions.find_in(&site.name, site.is_secure(), &parts.headers);
+                    let session = self.shared.sessions.find_in(&site.name, &site.cookies, &parts.headers);
                     let visit = Visit { caller, site, path, client: admitted.client, session };
                     entry.site = &site.name;
+                    metrics = &site.metrics;
                     entry.user = visit.session.as_ref().map(|session| session.user().to_owned());
                     self.act(&visit, admitted, upstream, body, upgrade, &mut entry).await
                 }
@@ -97,6 +100,8 @@ impl Worker {
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             answer.response.headers_mut().insert(X_REQUEST_ID, id);
         }
+        let (took, status) = (began.elapsed(), answer.response.status());
+        metrics.request(answer.verdict, status, took, answer.backend);
         access::Entry {
             id: &request_id,
             site: entry.site,
@@ -105,8 +110,8 @@ impl Worker {
             path: &entry.path,
             user: entry.user.as_deref(),
             verdict: answer.verdict,
-            status: answer.response.status(),
-            took: began.elapsed(),
+            status,
+            took,
             backend: answer.backend,
         }
         .write();
@@ -131,7 +136,15 @@ impl Worker {
         upgrade: Option<hyper::upgrade::OnUpgrade>,
         entry: &mut Logged<'_>,
     ) -> Answer {
-        let question = question(visit);
+        let named = match named::named(visit) {
+            Ok(named) => named,
+            Err(misnamed) => return visit.problem(misnamed.kind(), misnamed.verdict()),
+        };
+        let mut question = question(visit);
+        question.access = question.access.max(named.access);
+        if named.is_closed {
+            question.taken_over = Some(TakenOver::Closed);
+        }
         if matches!(question.taken_over, Some(TakenOver::ResetLink { .. })) {
             entry.path = "[reset link]".into();
         }
@@ -144,9 +157,8 @@ impl Worker {
             }
             Decision::TakenOver(taken_over) => take_over(visit, taken_over),
             Decision::SignIn => {
-                let had = cookie::values(visit.headers(), Name::Session.on(visit.site.is_secure()))
-                    .next()
-                    .is_some();
+                let had =
+                    cookie::values(visit.headers(), visit.site.cookies.of(Name::Session)).next().is_some();
                 visit.sign_in_first(had)
             }
             Decision::Refuse(Reason::Rule) => visit.problem(ErrorKind::Forbidden, "denied"),
@@ -158,7 +170,9 @@ impl Worker {
                 if let Some(session) = &visit.session {
                     self.touch(session, visit.path);
                 }
-                relay::relay(visit, admitted.body, pass, upstream, body, upgrade).await
+                let sent =
+                    relay::Sent { body, framing: admitted.body, upgrade, destination: named.destination };
+                relay::relay(visit, pass, upstream, sent).await
             }
         }
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, HeaderName, LOCATION, ORIGIN, RANGE, REFERER, SET_COOKIE,
-    UPGRADE, USER_AGENT, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, IF_RANGE, LOCATION,
+    ORIGIN, RANGE, REFERER, SET_COOKIE, UPGRADE, USER_AGENT, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
@@ -15,6 +15,7 @@ use hyper::upgrade::OnUpgrade;
 use super::decide::Pass;
 use super::inspect::inspection;
 use super::leaks::Guard;
+use super::named::{DESTINATION, IF};
 use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
 use crate::config::values::Size;
@@ -25,24 +26,24 @@ use crate::session::Session;
 use crate::session::cookie::{self, Name};
 use crate::visit::{Answer, Visit};
 
-const DESTINATION: HeaderName = HeaderName::from_static("destination");
-const IF: HeaderName = HeaderName::from_static("if");
-
 /// The most that is spooled for whoever has not signed in.
 const STRANGERS_SPOOL: Size = Size::bytes(1 << 20);
 
 /// How often a tunnel asks whether its session still lives.
 const TUNNEL_CHECK: Duration = Duration::from_secs(5);
 
+/// What a client sent, besides the head.
+pub(super) struct Sent {
+    pub(super) body: Incoming,
+    pub(super) framing: Framing,
+    pub(super) upgrade: Option<OnUpgrade>,
+    /// Where it copies or moves to, as it was judged.
+    pub(super) destination: Option<HeaderValue>,
+}
+
 /// Forwards the request and turns the backend's response into an answer.
-pub(super) async fn relay(
-    visit: &Visit<'_>,
-    framing: Framing,
-    pass: Pass,
-    upstream: &Upstream,
-    body: Incoming,
-    upgrade: Option<OnUpgrade>,
-) -> Answer {
+pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, sent: Sent) -> Answer {
+    let Sent { body, framing, upgrade, destination } = sent;
     let began = Instant::now();
     let session = visit.session.as_ref().filter(|_| pass == Pass::Visitor);
     let token = forward::upgrade_token(visit.headers());
@@ -56,13 +57,13 @@ pub(super) async fn relay(
     let Ok(request_id) = HeaderValue::from_str(visit.caller.request_id) else {
         return visit.problem(ErrorKind::Internal, "internal");
     };
-    let overrides = overrides(visit, pass, session);
+    let overrides = overrides(visit, pass, session, destination);
     let query = visit.caller.parts.uri.query();
     let translated = query.and_then(|query| visit.site.origins.query_to_internal(query));
     let outgoing = Outgoing {
         parts: visit.caller.parts,
         destination: &visit.site.destination,
-        path: visit.path,
+        path: backend_path(visit),
         query: translated.as_deref().or(query),
         client: visit.client,
         request_id: &request_id,
@@ -88,6 +89,12 @@ pub(super) async fn relay(
         return switch(visit, response, upgrade, took);
     }
     Answer { backend: Some(took), ..finish(visit, response).await }
+}
+
+/// The path as the backend is to get it. `/intra` and `/intra/` are two addresses; the backend says which one it means.
+fn backend_path<'v>(visit: &Visit<'v>) -> &'v str {
+    let is_bare = visit.path == "/" && !visit.caller.parts.uri.path().ends_with('/');
+    if is_bare && !visit.site.destination.path_prefix.is_empty() { "" } else { visit.path }
 }
 
 fn is_part_of_text(visit: &Visit<'_>, response: &Response<ResponseBody>) -> bool {
@@ -138,6 +145,7 @@ fn overrides(
     visit: &Visit<'_>,
     pass: Pass,
     session: Option<&Arc<Session>>,
+    destination: Option<HeaderValue>,
 ) -> Vec<(HeaderName, Option<HeaderValue>)> {
     let (site, headers) = (visit.site, visit.headers());
     let mut overrides = Vec::with_capacity(6);
@@ -153,8 +161,11 @@ fn overrides(
     for (name, internal) in [
         (REFERER, headers.get(REFERER).and_then(|url| origins.to_internal(url))),
         (ORIGIN, headers.get(ORIGIN).and_then(|origin| origins.origin_to_internal(origin))),
-        (DESTINATION, headers.get(DESTINATION).and_then(|url| origins.destination_to_internal(url))),
+        (DESTINATION, destination.map(|url| origins.destination_to_internal(&url).unwrap_or(url))),
         (IF, headers.get(IF).and_then(|condition| origins.condition_to_internal(condition))),
+        (IF_MATCH, headers.get(IF_MATCH).and_then(rewrite::tags_to_internal)),
+        (IF_NONE_MATCH, headers.get(IF_NONE_MATCH).and_then(rewrite::tags_to_internal)),
+        (IF_RANGE, headers.get(IF_RANGE).and_then(rewrite::tags_to_internal)),
     ] {
         if internal.is_some() {
             overrides.push((name, internal));
@@ -227,7 +238,7 @@ async fn challenged(
             Some(
                 visit
                     .sign_in_first(true)
-                    .with_cookie(Some(cookie::clear(Name::Session, visit.site.is_secure()))),
+                    .with_cookie(Some(cookie::clear(Name::Session, &visit.site.cookies))),
             )
         }
         WhoAmI::SignedIn => Some(visit.problem(ErrorKind::Forbidden, "not_allowed_by_cms")),
@@ -254,6 +265,10 @@ async fn take_cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>, headers
     let cookies: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();
     headers.remove(SET_COOKIE);
     for cookie in cookies {
+        // Set by one site's backend, it would sign the browser in or out at another on the same host.
+        if cookie::is_ours(set_name(&cookie)) {
+            continue;
+        }
         match kept.apply_set_cookie(rules, &cookie) {
             Change::Updated | Change::Cleared => changed = true,
             Change::NotOurs => {
@@ -264,6 +279,12 @@ async fn take_cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>, headers
     if let Some(session) = session.filter(|_| changed) {
         visit.shared().sessions.update_kept(session, kept.to_bytes().expose().as_bytes().to_vec());
     }
+}
+
+/// The name of the cookie that a `Set-Cookie` value sets.
+fn set_name(cookie: &HeaderValue) -> &[u8] {
+    let pair = cookie.as_bytes().split(|byte| matches!(byte, b'=' | b';')).next().unwrap_or_default();
+    pair.trim_ascii()
 }
 
 /// Headers and body, internal to public.
@@ -291,6 +312,13 @@ async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     let plan = rewrite::plan(origins, visit.path, &parts.headers);
     let guard = Guard::of(visit);
     let leaks = rewrite::response_headers(origins, plan, &mut parts.headers);
+    if parts.status == StatusCode::NOT_MODIFIED
+        && let Some(held) = parts.headers.get(ETAG).and_then(rewrite::tag_of_rewritten)
+        && visit.headers().get_all(IF_NONE_MATCH).iter().any(|tags| holds(tags.as_bytes(), held.as_bytes()))
+    {
+        // What the visitor holds was rewritten, although this answer, without a type, does not show it.
+        parts.headers.insert(ETAG, held);
+    }
     if leaks > 0 {
         guard.found("headers", leaks);
         if guard.blocks() {
@@ -305,6 +333,10 @@ async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
         },
     };
     Answer { response: Response::from_parts(parts, body), verdict: "forwarded", backend: None }
+}
+
+fn holds(tags: &[u8], tag: &[u8]) -> bool {
+    memchr::memmem::find(tags, tag).is_some()
 }
 
 /// What one person was shown, no cache between may keep for the next.
@@ -349,7 +381,9 @@ fn switch(
     }
     switched.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
     let (session, shared) = (visit.session.clone(), Arc::clone(visit.shared()));
+    let open = shared.metrics.tunnels.enter();
     tokio::spawn(forward::tunnel(client, response, async move {
+        let _open = open;
         match session {
             None => std::future::pending().await,
             Some(session) => {

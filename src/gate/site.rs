@@ -12,9 +12,11 @@ use crate::cms::{self, Dialogue, Trust};
 use crate::config::url::{Scheme, SiteUrl};
 use crate::config::{self, VirtualHosting};
 use crate::forward::{self, Destination};
+use crate::observe::metrics::SiteMetrics;
 use crate::recovery;
 use crate::rewrite::{Mode, Origins};
 use crate::secret::Secret;
+use crate::session::cookie::Names;
 
 /// One site, shared by all workers.
 pub struct Site {
@@ -26,6 +28,8 @@ pub struct Site {
     pub origin: String,
     /// The public path of the gate's own pages, such as `/_gate`.
     pub prefix: String,
+    /// What the gate's cookies are called at it.
+    pub cookies: Names,
     /// The public path of the front page, such as `/`.
     pub home: String,
     /// Who may reach what.
@@ -40,6 +44,8 @@ pub struct Site {
     pub forward: forward::Settings,
     /// Inside and outside.
     pub origins: Arc<Origins>,
+    /// What is counted of it.
+    pub metrics: Arc<SiteMetrics>,
     /// Forgotten passwords.
     pub reset: recovery::Settings,
     /// The header by which the CMS knows a trusted request, if one is configured.
@@ -66,19 +72,20 @@ impl Site {
             path_prefix,
             proto: HeaderValue::from_static(public.scheme().as_str()),
             public_host: field(&public.authority())?,
+            public_port: HeaderValue::from(public.port()),
+            public_prefix: public_prefix(site.virtual_hosting, &public, backend).map(field).transpose()?,
         };
         let trust = match &site.password_reset.header {
             Some(header) => Some((header.name.0.clone(), config.secret(&header.value)?)),
             None => None,
         };
-        let mode = match site.virtual_hosting {
-            VirtualHosting::Rewrite => Mode::Full,
-            VirtualHosting::Zope | VirtualHosting::Forwarded => Mode::Safety,
-        };
-        let origins =
-            Origins::new(&url(&backend.to_string())?, &url(&public.to_string())?, &site.internal_names, mode)
-                .map_err(|error| error.to_string())?
-                .with(&site.rewrite);
+        let mut rewriting = site.rewrite.clone();
+        // Where another site of the gate is at our internal path, that path in a link may well mean it.
+        rewriting.links &= !neighbours(config, site).any(|other| overlap(other.path(), backend.path()));
+        let others = config.sites.iter().map(toml::Spanned::as_ref);
+        let others = others.filter(|other| other.name.as_ref() != site.name.as_ref());
+        let others = others.map(origins).collect::<Result<Vec<_>, _>>()?;
+        let origins = origins(site)?.beside(&others).with(&rewriting);
         let settings = cms::BackendSettings {
             address: url(&format!("{}{}", backend.origin(), destination.path_prefix))?,
             host: Some(destination.host.clone()),
@@ -98,6 +105,10 @@ impl Site {
         Ok(Self {
             name: site.name.as_ref().clone(),
             origin: public.origin(),
+            cookies: Names::new(
+                public.scheme() == Scheme::Https,
+                neighbours(config, site).next().map(|_| site.name.as_ref().as_str()),
+            ),
             home: format!("{}/", public.path()),
             prefix: format!("{}{}", public.path(), config.server.prefix.as_str()),
             access: site.access.clone(),
@@ -106,6 +117,7 @@ impl Site {
             backend: (backend.host().name().trim_matches(['[', ']']).to_owned(), backend.port()),
             forward: site.forward.clone(),
             origins: Arc::new(origins),
+            metrics: Arc::default(),
             reset: site.password_reset.clone(),
             trust,
             public,
@@ -148,8 +160,44 @@ impl Site {
     }
 }
 
+/// Inside and outside of a site, seen by itself.
+fn origins(site: &config::Site) -> Result<Origins, String> {
+    let mode = match site.virtual_hosting {
+        VirtualHosting::Rewrite => Mode::Full,
+        VirtualHosting::Zope => Mode::Safety,
+        VirtualHosting::Forwarded => Mode::Forwarded,
+    };
+    let (backend, public) = (site.backend_url.as_ref(), site.public_url.as_ref());
+    Origins::new(&url(&backend.to_string())?, &url(&public.to_string())?, &site.internal_names, mode)
+        .map_err(|error| error.to_string())
+}
+
 fn url(text: &str) -> Result<url::Url, String> {
     text.parse().map_err(|error| format!("`{text}` is no address: {error}"))
+}
+
+/// The other sites whose public host has the same name, on whichever port: browsers give them the same cookies.
+fn neighbours<'c>(config: &'c config::Config, site: &'c config::Site) -> impl Iterator<Item = &'c SiteUrl> {
+    let others = config.sites.iter().map(toml::Spanned::as_ref);
+    let others = others.filter(|other| other.name.as_ref() != site.name.as_ref());
+    let host = site.public_url.as_ref().host().name();
+    others.map(|other| other.public_url.as_ref()).filter(move |other| other.host().name() == host)
+}
+
+/// Whether one path, of those of sites, is the other or above it. None is at the root.
+fn overlap(one: &str, two: &str) -> bool {
+    let is_below = |path: &str, above: &str| {
+        path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    !one.is_empty() && !two.is_empty() && (is_below(one, two) || is_below(two, one))
+}
+
+/// What a backend that is told its address by fields has to write before its paths, in place of its own: werkzeug, Spring and ASP.NET
+/// know the field by this meaning.
+fn public_prefix<'p>(hosting: VirtualHosting, public: &'p SiteUrl, backend: &SiteUrl) -> Option<&'p str> {
+    let is_told =
+        hosting == VirtualHosting::Forwarded && (public.path() != "" || public.path() != backend.path());
+    is_told.then(|| if public.path().is_empty() { "/" } else { public.path() })
 }
 
 /// What stands before every path at the backend. The port is always named: without it Zope adds its own.

@@ -65,7 +65,7 @@ pub fn cookie(visit: &Visit<'_>, typed: &str, account: &str) -> Option<HeaderVal
     let plain = serde_json::to_vec(&entry).ok()?;
     let sealed = shared.sealer.seal(PURPOSE, visit.site.name.as_bytes(), &plain);
     others.insert(0, URL_SAFE_NO_PAD.encode(sealed));
-    Some(cookie::set(Name::Browser, visit.site.is_secure(), &others.join("."), Some(lifetime)))
+    Some(cookie::set(Name::Browser, &visit.site.cookies, &others.join("."), Some(lifetime)))
 }
 
 /// From now on no browser is known to `account`: its password was set anew, perhaps because somebody else had it.
@@ -87,7 +87,7 @@ fn find(visit: &Visit<'_>, typed: &str) -> Option<Entry> {
 
 /// What the browser brings, sealed; a sibling host may have added to it.
 fn entries<'v>(visit: &'v Visit<'_>) -> impl Iterator<Item = String> + use<'v> {
-    let values = cookie::values(visit.headers(), Name::Browser.on(visit.site.is_secure()));
+    let values = cookie::values(visit.headers(), visit.site.cookies.of(Name::Browser));
     let texts = values.take(MOST).flat_map(|value| value.split(|byte| *byte == b'.').take(MOST));
     texts.filter(|text| text.len() <= LONGEST).filter_map(|text| {
         let text = std::str::from_utf8(text).ok()?;

@@ -47,7 +47,8 @@ pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouc
     if user.is_empty() || password.expose().is_empty() {
         return Vouched::Missing;
     }
-    let said = |verdict: &str, evidence: &str| {
+    let said = |verdict: &'static str, evidence: &str| {
+        visit.site.metrics.sign_ins.count(verdict, "");
         let event = Event::new(Kind::SignIn, verdict).account(user, false).detail(evidence);
         visit.shared().audit.record(&Origin::of(visit), event);
     };
@@ -63,6 +64,7 @@ pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouc
     let outcome = match visit.site.cms.sign_in(user, password, &visit.asker()).await {
         SignIn::Ok { user, cookies } => {
             attempt.forgive(true);
+            visit.site.metrics.sign_ins.count("ok", "");
             return Vouched::Yes { user, kept: cookies };
         }
         SignIn::Refused => {

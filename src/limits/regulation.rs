@@ -5,7 +5,6 @@
 //! client network and by account, before anybody is asked and whether there is such an account or not.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -145,18 +144,22 @@ impl Limits {
                 .inspect_err(|_| self.counts(Action::SignIn).account.take_back(account))
         };
         if attempt.browser.is_some() {
-            return account_counts().map_err(RetryAfter);
+            return account_counts().map_err(|wait| self.refuse(Action::SignIn, "browser", wait));
         }
         if let Some(wait) = regulation.accounts_of_client.too_many(client) {
-            return Err(RetryAfter(wait));
+            return Err(self.refuse(Action::SignIn, "stuffing", wait));
         }
         // The client first, so that one client alone cannot use up the allowances of many accounts.
         self.check_client(Action::SignIn, attempt.client)?;
-        let counted: Result<(), Duration> = regulation
-            .clients
-            .count(client)
-            .and_then(|()| account_counts().inspect_err(|_| regulation.clients.take_back(client)));
-        counted.inspect_err(|_| self.forgive_client(Action::SignIn, attempt.client)).map_err(RetryAfter)
+        let counted = regulation.clients.count(client).map_err(|wait| ("client", wait)).and_then(|()| {
+            account_counts()
+                .inspect_err(|_| regulation.clients.take_back(client))
+                .map_err(|wait| ("account", wait))
+        });
+        counted.map_err(|(by, wait)| {
+            self.forgive_client(Action::SignIn, attempt.client);
+            self.refuse(Action::SignIn, by, wait)
+        })
     }
 
     /// Takes back what [`Self::begin_sign_in`] has counted: the password was right, or nobody can tell. `succeeded` also

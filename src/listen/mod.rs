@@ -17,9 +17,10 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 pub use self::settings::{Address, Prefix, Settings};
+pub(crate) use self::socket::unix as bind_unix;
 use crate::gate::Worker;
-use crate::mail;
 use crate::state::Shared;
+use crate::{admin, mail};
 
 /// A gate that is serving. Dropping it stops it without waiting.
 pub struct Running {
@@ -27,8 +28,11 @@ pub struct Running {
     stop: watch::Sender<Stop>,
     workers: Vec<JoinHandle<()>>,
     mail: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
     /// Keeps memory and store at one; ends when the sender is dropped.
     house: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    /// Answers operators; ends the same way.
+    office: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 /// How often counts that limit nobody any more are forgotten.
@@ -53,7 +57,7 @@ pub fn start(shared: &Arc<Shared>) -> Result<Running, String> {
         .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
         .max(1);
     let (sockets, addresses) = socket::bind_all(&settings.listen, count)?;
-    let relay = mail::bind(shared)?;
+    let (relay, office) = (mail::bind(shared)?, admin::bind(shared)?);
     let (stop, stopped) = watch::channel(Stop::No);
     let mut workers = Vec::with_capacity(count.saturating_add(1));
     for (number, sockets) in sockets.into_iter().enumerate() {
@@ -66,9 +70,19 @@ pub fn start(shared: &Arc<Shared>) -> Result<Running, String> {
         let served = async move { relay.serve(serve::told(&mut stopped)).await };
         workers.push(thread("mail".to_owned(), served)?);
     }
+    let admin = office.as_ref().and_then(admin::Bound::address);
+    let office = match office {
+        None => None,
+        Some(office) => {
+            let (end, ended) = oneshot::channel::<()>();
+            let stopping = move || *stopped.borrow() != Stop::No;
+            let served = office.serve(stopping, async { drop(ended.await) });
+            Some((end, thread("admin".to_owned(), served)?))
+        }
+    };
     let (end, ended) = oneshot::channel();
     let house = thread("house".to_owned(), keep_house(Arc::clone(shared), ended))?;
-    Ok(Running { addresses, stop, workers, mail, house: Some((end, house)) })
+    Ok(Running { addresses, stop, workers, mail, admin, house: Some((end, house)), office })
 }
 
 /// A thread with a runtime of its own, for `work` and what it spawns.
@@ -116,17 +130,23 @@ impl Running {
         self.mail
     }
 
+    /// Where operators are answered, if they are and that is no Unix socket.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
     /// Takes no more connections, lets the requests in flight end, and waits for that; at most `server.drain`.
     pub fn stop(mut self) {
         self.stop.send_replace(Stop::Drain);
         let workers = self.workers.drain(..).collect::<Vec<_>>();
         let panicked = workers.into_iter().map(JoinHandle::join).filter(Result::is_err).count();
         // Only now: the last requests may have used sessions.
-        let house = self.house.take().map(|(end, house)| {
+        let last = [self.office.take(), self.house.take()].into_iter().flatten().map(|(end, thread)| {
             drop(end);
-            house.join()
+            thread.join()
         });
-        if panicked > 0 || house.is_some_and(|house| house.is_err()) {
+        let panicked = panicked + last.filter(Result::is_err).count();
+        if panicked > 0 {
             tracing::error!(panicked, "a thread had panicked");
         }
     }

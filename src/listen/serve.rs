@@ -115,6 +115,7 @@ async fn connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let _open = worker.shared().metrics.connections.enter();
     let server = &worker.shared().config.server;
     let header_timeout = server.header_timeout.as_duration();
     let stream = Patient::new(stream, server.write_timeout.as_duration());

@@ -66,7 +66,8 @@ fn tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-fn unix(path: &Path) -> io::Result<UnixListener> {
+/// A Unix socket; one that was left behind is replaced.
+pub(crate) fn unix(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::FileTypeExt as _;
     let left_behind = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
         && UnixStream::connect(path).is_err();

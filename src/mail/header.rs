@@ -108,14 +108,18 @@ fn words(sites: &Sites, raw: &[u8], column: usize) -> Value {
         let decoded = run.decoded();
         let done = sites.rewrite(decoded.as_bytes());
         value.remaining = value.remaining.saturating_add(done.remaining);
-        // What cannot be read must not be written either.
-        if done.replaced > 0 && !decoded.contains(char::REPLACEMENT_CHARACTER) {
+        // What is no text in its charset is shown as a mark for that, and may be written as one. In a charset that is unknown here
+        // it may be text all the same, to others: that stays, and is said to.
+        let is_readable = !decoded.contains(char::REPLACEMENT_CHARACTER)
+            || Encoding::for_label(run.charset.as_bytes()).is_some();
+        if done.replaced > 0 && is_readable {
             let line = out.iter().rposition(|byte| *byte == b'\n');
             let used = line.map_or(column.saturating_add(out.len()), |at| out.len().saturating_sub(at));
             run.write(&String::from_utf8_lossy(&done.text), used, &mut out);
             value.replaced = value.replaced.saturating_add(done.replaced);
             changed = true;
         } else {
+            value.remaining = value.remaining.saturating_add(done.replaced);
             out.extend_from_slice(words);
         }
         rest = rest.get(before.len().saturating_add(words.len())..).unwrap_or_default();

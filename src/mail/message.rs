@@ -9,6 +9,7 @@ use mail_parser::{
 };
 
 use super::header;
+use super::links::Links;
 use super::part::{self, Left, Transfer};
 use super::text::Form;
 use crate::rewrite::{self, Sites};
@@ -44,11 +45,11 @@ const DEEPEST_ENCODED: usize = 3;
 ///
 /// # Errors
 /// If it has too many parts in parts.
-pub fn rewrite(sites: &Sites, raw: &[u8]) -> Result<Outcome, TooDeep> {
-    inner(sites, raw, DEEPEST_ENCODED)
+pub fn rewrite(sites: &Sites, links: &Links, raw: &[u8]) -> Result<Outcome, TooDeep> {
+    inner(sites, links, raw, DEEPEST_ENCODED)
 }
 
-fn inner(sites: &Sites, raw: &[u8], depth: usize) -> Result<Outcome, TooDeep> {
+fn inner(sites: &Sites, links: &Links, raw: &[u8], depth: usize) -> Result<Outcome, TooDeep> {
     let containers = AhoCorasick::builder().ascii_case_insensitive(true).build(["multipart/", "message/"]);
     if containers.is_ok_and(|containers| containers.find_iter(raw).count() > MOST_CONTAINERS) {
         return Err(TooDeep);
@@ -60,7 +61,7 @@ fn inner(sites: &Sites, raw: &[u8], depth: usize) -> Result<Outcome, TooDeep> {
         let message = (replaced > 0).then(|| done.text.into_owned());
         return Ok(Outcome { message, replaced, remaining, ..Outcome::default() });
     };
-    let mut walk = Walk { sites, raw, depth, edits: Vec::new(), outcome: Outcome::default() };
+    let mut walk = Walk { sites, links, raw, depth, edits: Vec::new(), outcome: Outcome::default() };
     walk.message(&message)?;
     Ok(walk.finish(&message))
 }
@@ -85,6 +86,27 @@ pub(super) fn fields(raw: &[u8], mut look: impl FnMut(Field<'_>)) {
     }
 }
 
+/// Whether a message has a DKIM signature.
+pub(super) fn is_signed(raw: &[u8]) -> bool {
+    let mut is_signed = false;
+    fields(raw, |field| is_signed |= field.name.eq_ignore_ascii_case("dkim-signature"));
+    is_signed
+}
+
+/// The fields of the message's own header, and its body.
+pub(super) fn split(raw: &[u8]) -> Option<(Vec<Field<'_>>, &[u8])> {
+    let message = parser().parse_headers(raw)?;
+    let rest = raw.get(message.headers().last()?.offset_end as usize..)?;
+    // The parser lends names for as long as it lives; the same bytes stand in the message.
+    let fields = message.headers().iter().filter_map(|field| {
+        let name = raw.get(field.offset_field as usize..field.offset_start as usize)?;
+        let name = std::str::from_utf8(name).ok()?.trim_end().strip_suffix(':')?;
+        let value = raw.get(field.offset_start as usize..field.offset_end as usize)?;
+        Some(Field { name: name.trim(), value })
+    });
+    Some((fields.collect(), rest.strip_prefix(b"\r\n").unwrap_or(rest)))
+}
+
 struct Edit {
     start: usize,
     end: usize,
@@ -93,6 +115,7 @@ struct Edit {
 
 struct Walk<'a> {
     sites: &'a Sites,
+    links: &'a Links,
     raw: &'a [u8],
     /// How many more levels of encoded messages are looked into.
     depth: usize,
@@ -119,6 +142,8 @@ impl Walk<'_> {
                 }
                 PartType::Message(nested) if part.encoding == Encoding::None => todo.push((nested, 0)),
                 PartType::Message(_) => self.encoded_message(part)?,
+                // Also what says that it is a message and is none: programs show it as text.
+                PartType::Text(_) | PartType::Html(_) => self.leaf(part),
                 _ if is_text(part) => self.leaf(part),
                 _ => {}
             }
@@ -150,8 +175,12 @@ impl Walk<'_> {
         let kind = part.content_type();
         let attribute = |name| kind.and_then(|kind| kind.attribute(name));
         let is = |name, value: &str| attribute(name).is_some_and(|found| found.eq_ignore_ascii_case(value));
-        let form =
-            Form { charset: attribute("charset"), joined: is("format", "flowed") && is("delsp", "yes") };
+        let is_html = matches!(media_type(part).as_str(), "text/html" | "application/xhtml+xml");
+        let form = Form {
+            charset: attribute("charset"),
+            joined: is("format", "flowed") && is("delsp", "yes"),
+            links: is_html.then_some(self.links),
+        };
         let transfer = match part.encoding {
             Encoding::Base64 => Transfer::Base64,
             Encoding::QuotedPrintable => Transfer::QuotedPrintable,
@@ -199,7 +228,7 @@ impl Walk<'_> {
             self.outcome.unreadable = self.outcome.unreadable.saturating_add(1);
             return Ok(());
         };
-        let done = inner(self.sites, &decoded, depth)?;
+        let done = inner(self.sites, self.links, &decoded, depth)?;
         let bytes = done.message.as_ref().map(|message| part::to_base64(message, raw));
         let outcome = &mut self.outcome;
         outcome.replaced = outcome.replaced.saturating_add(done.replaced);

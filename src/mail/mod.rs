@@ -9,12 +9,19 @@
 //! It defends against internal names in mails; against SMTP smuggling (see `session`); against being an open relay; and against
 //! mail that goes round in circles (`trace`).
 //!
-//! What it does not do: offer STARTTLS, for which there is no certificate yet; sign messages anew whose DKIM signature a change
-//! broke (the signature is removed; let the server behind sign); look into parts that are signed or encrypted, which is said
+//! Both ways may be through TLS (`tls`): the CMS's by STARTTLS, the server's as `mail.send` says (`connect`).
+//!
+//! A DKIM signature that a change breaks is removed; with a key, messages are signed anew (`dkim`).
+//!
+//! What it does not do: look into parts that are signed or encrypted, which is said
 //! in the log; rename mailboxes (`From: admin@plone.internal` is the operator's to change); or answer for names in `Received` fields
 //! that servers before it wrote.
 
+mod address;
+mod connect;
+mod dkim;
 mod header;
+mod links;
 mod message;
 mod next;
 mod part;
@@ -23,11 +30,15 @@ mod reply;
 mod session;
 mod settings;
 mod text;
+mod tls;
 mod trace;
 
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod tests;
 
+pub use links::Links;
 pub use message::{Outcome, TooDeep, rewrite};
-pub use relay::{Bound, bind};
-pub use settings::{Destination, Relay, Settings};
+pub use relay::{Bound, bind, check};
+pub use settings::{Destination, Dkim, Identity, Relay, Server, Settings, Tls};

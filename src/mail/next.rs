@@ -7,21 +7,26 @@ use std::time::Duration;
 
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::Data;
-use lettre::transport::smtp::extension::{ClientId, Extension};
+use lettre::transport::smtp::extension::Extension;
 use lettre::transport::smtp::response::Response;
 use lettre::transport::smtp::{self};
 
+use super::connect::Route;
 use super::reply::Reply;
-use super::settings::Destination;
 
 /// How long connecting may take: the CMS waits.
 const CONNECT: Duration = Duration::from_secs(30);
 
 /// Where messages go, and how.
 pub(super) struct Next {
-    destination: Destination,
-    name: String,
+    stop: Stop,
     timeout: Duration,
+}
+
+/// A mail server or a folder.
+pub(super) enum Stop {
+    Server(Route),
+    Folder(PathBuf),
 }
 
 /// One message on its way. Dropping it before its end leaves no trace of it.
@@ -31,31 +36,23 @@ pub(super) enum Delivery {
 }
 
 impl Next {
-    /// `name`: what the gate calls itself; `folder`: where relative paths begin.
-    pub(super) fn new(destination: &Destination, folder: &Path, name: &str, timeout: Duration) -> Self {
-        let destination = match destination {
-            Destination::Folder(path) => Destination::Folder(folder.join(path)),
-            Destination::Smtp { .. } => destination.clone(),
-        };
-        Self { destination, name: name.to_owned(), timeout }
+    /// `timeout`: for each answer of the server.
+    pub(super) fn new(stop: Stop, timeout: Duration) -> Self {
+        Self { stop, timeout }
     }
 
     /// Begins a message from `path`, `<a@b>` or `<>`. Either a delivery, or what the server said instead.
     pub(super) async fn begin(&self, path: &str, utf8: bool) -> Result<(Delivery, Reply), Reply> {
-        let (host, port) = match &self.destination {
-            Destination::Folder(folder) => {
+        let route = match &self.stop {
+            Stop::Folder(folder) => {
                 let delivery =
                     Delivery::Folder { folder: folder.clone(), from: path.to_owned(), to: Vec::new() };
                 return Ok((delivery, Reply::new(250, "2.1.0 Ok")));
             }
-            Destination::Smtp { host, port } => (host.as_str(), *port),
+            Stop::Server(route) => route,
         };
-        let client = ClientId::Domain(self.name.clone());
-        let connecting =
-            AsyncSmtpConnection::connect_tokio1((host, port), Some(CONNECT), &client, None, None);
-        let connection = match tokio::time::timeout(CONNECT.min(self.timeout), connecting).await {
-            Ok(Ok(connection)) => Box::new(connection),
-            Ok(Err(error)) => return Err(refusal(&error, "4.4.1 the mail server cannot be reached")),
+        let connection = match tokio::time::timeout(CONNECT.min(self.timeout), route.connect()).await {
+            Ok(connection) => Box::new(connection?),
             Err(_) => return Err(Reply::later("4.4.1 the mail server does not answer")),
         };
         let server = connection.server_info();
@@ -164,7 +161,7 @@ fn reply_of(result: Result<Result<Response, smtp::Error>, tokio::time::error::El
 }
 
 /// The server's own words, or ours if it found none.
-fn refusal(error: &smtp::Error, otherwise: &str) -> Reply {
+pub(super) fn refusal(error: &smtp::Error, otherwise: &str) -> Reply {
     use std::error::Error as _;
     match error.status() {
         Some(code) => {

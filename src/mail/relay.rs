@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,13 +11,19 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use super::connect::Route;
+use super::dkim::Signer;
+use super::links::Links;
 use super::message;
-use super::next::{Delivery, Next};
+use super::next::{Delivery, Next, Stop};
 use super::reply::Reply;
-use super::session::{Session, turn_away};
-use super::settings;
+use super::session::{self, turn_away};
+use super::settings::{self, Destination};
+use super::tls::Shown;
 use super::trace::Trace;
 use crate::clock::Clock;
+use crate::config::Config;
+use crate::observe::metrics::Metrics;
 use crate::random::{self, Random};
 use crate::rewrite::Sites;
 use crate::state::Shared;
@@ -26,8 +33,13 @@ pub(super) struct Relay {
     pub(super) settings: settings::Relay,
     pub(super) trace: Trace,
     pub(super) next: Next,
+    /// What a CMS that asks for TLS is shown.
+    pub(super) shown: Option<Shown>,
+    signer: Option<Arc<Signer>>,
     sites: Arc<Sites>,
+    links: Arc<Links>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     prefix: String,
     messages: AtomicU64,
 }
@@ -43,28 +55,76 @@ pub struct Bound {
 /// Binds the relay's address, if one is configured.
 ///
 /// # Errors
-/// One sentence that names the address, when it cannot be listened on.
+/// One sentence that names the address, when it cannot be listened on; or the file or secret that cannot be used.
 pub fn bind(shared: &Shared) -> Result<Option<Bound>, String> {
     let mail = &shared.config.mail;
     let Some(address) = mail.relay.listen else { return Ok(None) };
+    let public: Vec<String> =
+        shared.config.sites.iter().map(|site| site.as_ref().public_url.as_ref().to_string()).collect();
+    let trace = Trace::of(&public);
+    let (stop, shown) = (stop(&shared.config, trace.name())?, shown(&shared.config)?);
+    let signer = signer(&shared.config)?.map(Arc::new);
     let listener = listen(address).map_err(|error| {
         format!("{address} cannot be listened on: {error}; stop what does, or choose another address in [mail.relay] listen")
     })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let public: Vec<String> =
-        shared.config.sites.iter().map(|site| site.as_ref().public_url.as_ref().to_string()).collect();
-    let trace = Trace::of(&public);
     let timeout = mail.relay.reply_timeout.as_duration();
     let relay = Relay {
         settings: mail.relay.clone(),
-        next: Next::new(&mail.send, &shared.config.folder, trace.name(), timeout),
+        next: Next::new(stop, timeout),
+        shown,
+        signer,
         trace,
         sites: Arc::new(Sites::new(shared.sites.iter().map(|site| site.origins.as_ref()))),
+        links: Arc::new(Links::new(shared.config.sites.iter().map(AsRef::as_ref))),
         clock: Arc::clone(&shared.clock),
+        metrics: Arc::clone(&shared.metrics),
         prefix: prefix(shared.random.as_ref()),
         messages: AtomicU64::new(0),
     };
     Ok(Some(Bound { listener, address, drain: shared.config.server.drain.as_duration(), relay }))
+}
+
+/// Tries the files and secrets that `[mail]` names, and keeps nothing. One sentence for each that cannot be used.
+pub fn check(config: &Config) -> Vec<String> {
+    [stop(config, "check").err(), shown(config).err(), signer(config).err()].into_iter().flatten().collect()
+}
+
+fn stop(config: &Config, name: &str) -> Result<Stop, String> {
+    match &config.mail.send {
+        Destination::Folder(folder) => Ok(Stop::Folder(in_folder(config, folder))),
+        Destination::Smtp(server) => {
+            let mail = &config.mail;
+            let login = match (&mail.username, &mail.password) {
+                (Some(user), Some(password)) => Some((user.clone(), config.secret(password)?)),
+                _ => None,
+            };
+            let ca = mail.ca.as_ref().map(|ca| in_folder(config, ca));
+            Route::new(server.clone(), name, ca.as_deref(), login).map(Stop::Server)
+        }
+    }
+}
+
+fn shown(config: &Config) -> Result<Option<Shown>, String> {
+    let identity = config.mail.relay.tls.as_ref();
+    identity
+        .map(|files| {
+            Shown::open(settings::Identity {
+                certificate: in_folder(config, &files.certificate),
+                key: in_folder(config, &files.key),
+            })
+        })
+        .transpose()
+}
+
+fn signer(config: &Config) -> Result<Option<Signer>, String> {
+    let dkim = config.mail.relay.dkim.as_ref();
+    dkim.map(|dkim| Signer::open(dkim.domain.as_str(), dkim.selector.as_str(), &in_folder(config, &dkim.key)))
+        .transpose()
+}
+
+fn in_folder(config: &Config, path: &std::path::Path) -> PathBuf {
+    config.folder.join(path)
 }
 
 fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
@@ -120,7 +180,7 @@ impl Bound {
                     return turn_away(stream, peer, &Reply::new(421, "4.3.2 Too many connections")).await;
                 };
                 let _ = stream.set_nodelay(true);
-                Session::new(stream, relay, stopped).run().await;
+                session::converse(stream, relay, stopped).await;
             });
         }
         drop(listener);
@@ -136,6 +196,16 @@ impl Bound {
 }
 
 impl Relay {
+    /// Counts a message by the last word on it.
+    pub(super) fn count(&self, reply: &Reply) {
+        let outcome = match reply.code {
+            200..300 => "accepted",
+            400..500 => "later",
+            _ => "refused",
+        };
+        self.metrics.mails.count(outcome, "");
+    }
+
     /// Rewrites a message and hands it to the next server. The reply is that server's, or says why it was not asked.
     pub(super) async fn pass_on(
         &self,
@@ -147,14 +217,19 @@ impl Relay {
         let now = self.clock.now();
         let id = format!("{}-{:x}", self.prefix, self.messages.fetch_add(1, Ordering::Relaxed));
         let size = message.len();
-        let (sites, trace) = (Arc::clone(&self.sites), self.trace.clone());
+        let links = Arc::clone(&self.links);
+        let (sites, trace, signer) = (Arc::clone(&self.sites), self.trace.clone(), self.signer.clone());
         // A large message takes its time; other conversations go on meanwhile.
         let looked_into = tokio::task::spawn_blocking(move || {
             trace.check(&message).map_err(|_| Reply::new(554, "5.4.6 The message goes round in circles"))?;
-            let mut done = message::rewrite(&sites, &message)
+            let mut done = message::rewrite(&sites, &links, &message)
                 .map_err(|error| Reply::new(554, &format!("5.6.0 The message has {error}")))?;
             let message = done.message.take().unwrap_or(message);
-            Ok((done, message))
+            // A signature that still holds is better than ours: it is the author's.
+            let signature = signer
+                .filter(|_| !message::is_signed(&message))
+                .and_then(|signer| signer.sign(&message, now));
+            Ok((done, [signature.unwrap_or_default(), message].concat()))
         })
         .await
         .unwrap_or_else(|_| Err(Reply::later("4.3.0 The message could not be looked into")));
@@ -162,6 +237,7 @@ impl Relay {
             Ok(looked_into) => looked_into,
             Err(reply) => {
                 delivery.abandon().await;
+                self.count(&reply);
                 tracing::warn!(id, size, recipients, verdict = reply.code, "mail refused");
                 return reply;
             }
@@ -179,6 +255,15 @@ impl Relay {
         let received = self.trace.received(protocol, &id, now);
         let file = format!("{}-{id}", now.as_millis());
         let reply = delivery.message([received.into_bytes(), message].concat(), &file).await;
+        self.count(&reply);
+        for (tally, name, count) in [
+            (&self.metrics.mail_addresses, "replaced", done.replaced),
+            (&self.metrics.mail_addresses, "left", done.remaining),
+            (&self.metrics.mail_parts, "signed", done.signed),
+            (&self.metrics.mail_parts, "unreadable", done.unreadable),
+        ] {
+            tally.add(name, "", count);
+        }
         tracing::info!(
             id,
             size,

@@ -8,6 +8,10 @@
 //! bytes as they are, and Zope's are such; it leaves the gate as CR LF, so that no server behind sees a line end where this one
 //! saw none. A bare CR is no line end to anyone who is careful: such a message is refused and the connection closed, so that
 //! nothing behind it is taken for a command. So is what a client sends behind `DATA` before it was told to go ahead.
+//!
+//! # STARTTLS injection
+//! Commands that stand behind `STARTTLS` in clear text are thrown away, and all that was said before is forgotten (RFC 3207,
+//! section 4.2): who sits between CMS and gate could otherwise put words into the CMS's mouth (CVE-2011-0411 and its like).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,8 +21,11 @@ use smtp_proto::request::receiver::{DataReceiver, DummyDataReceiver};
 use smtp_proto::{Error, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_SMTPUTF8, MailFrom, RcptTo, Request};
 use std::borrow::Cow;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
+use super::address::Spelled;
 use super::next::Delivery;
 use super::relay::Relay;
 use super::reply::Reply;
@@ -27,6 +34,8 @@ use super::reply::Reply;
 const LONGEST_COMMAND: usize = 4096;
 /// How long hanging up may take.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long the TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How much is read at once.
 const PIECE: usize = 16 * 1024;
 
@@ -40,8 +49,17 @@ pub(super) struct Session<S> {
     input: Vec<u8>,
     /// Said and not yet sent: answers to commands that came together leave together.
     output: Vec<u8>,
-    greeted: Option<&'static str>,
+    greeted: Option<Greeted>,
     transaction: Option<Transaction>,
+    /// Whether it is through TLS.
+    is_secure: bool,
+}
+
+/// How the CMS has said hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Greeted {
+    Helo,
+    Ehlo,
 }
 
 /// A message whose sender has been accepted.
@@ -55,12 +73,13 @@ struct Transaction {
 }
 
 /// Why a conversation is over.
-#[derive(Debug)]
 enum End {
     /// The CMS is gone.
     Gone,
     /// The last thing to say.
     Say(Reply),
+    /// It goes on through TLS.
+    Secure(TlsAcceptor),
 }
 
 impl From<std::io::Error> for End {
@@ -76,8 +95,27 @@ pub(super) async fn turn_away<S: AsyncWrite + Unpin>(mut stream: S, peer: IpAddr
         tokio::time::timeout(Duration::from_secs(5), stream.write_all(reply.to_string().as_bytes())).await;
 }
 
+/// Talks with a CMS until it is over.
+pub(super) async fn converse(stream: TcpStream, relay: Arc<Relay>, stopped: watch::Receiver<bool>) {
+    let mut session = Session::new(stream, Arc::clone(&relay), stopped.clone(), false);
+    session.say(&Reply::new(220, &format!("{} ESMTP Lychgate", relay.trace.name())));
+    let Some(acceptor) = session.talk_out().await else { return };
+    // With the conversation goes what was read of it and not looked at.
+    if !session.input.is_empty() {
+        tracing::warn!("what came in clear text behind STARTTLS was thrown away");
+    }
+    let stream = session.stream;
+    match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => drop(Session::new(stream, relay, stopped, true).talk_out().await),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the CMS and the relay found no way to speak TLS; see that the CMS trusts the certificate of [mail.relay] tls");
+        }
+        Err(_) => tracing::warn!("the CMS asked for TLS and then said nothing"),
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    pub(super) fn new(stream: S, relay: Arc<Relay>, stopped: watch::Receiver<bool>) -> Self {
+    fn new(stream: S, relay: Arc<Relay>, stopped: watch::Receiver<bool>, is_secure: bool) -> Self {
         Self {
             stream,
             relay,
@@ -86,16 +124,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             output: Vec::new(),
             greeted: None,
             transaction: None,
+            is_secure,
         }
     }
 
-    /// Talks until it is over.
-    pub(super) async fn run(mut self) {
+    /// Talks until it is over, or until it is to go on through TLS.
+    async fn talk_out(&mut self) -> Option<TlsAcceptor> {
         let Err(end) = self.talk().await;
         self.reset().await;
-        if let End::Say(reply) = end {
-            self.say(&reply);
-            let _ = tokio::time::timeout(FAREWELL, self.leave()).await;
+        match end {
+            End::Gone => None,
+            End::Say(reply) => {
+                self.say(&reply);
+                let _ = tokio::time::timeout(FAREWELL, self.leave()).await;
+                None
+            }
+            End::Secure(acceptor) => {
+                self.say(&Reply::new(220, "2.0.0 Ready to start TLS"));
+                self.flush().await.ok().map(|()| acceptor)
+            }
         }
     }
 
@@ -110,11 +157,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     async fn talk(&mut self) -> Result<std::convert::Infallible, End> {
-        self.say(&Reply::new(220, &format!("{} ESMTP Lychgate", self.relay.trace.name())));
         loop {
-            let line = self.line().await?;
+            let (line, spelled) = Spelled::of(self.line().await?);
             let reply = match Request::parse(&mut line.iter()) {
-                Ok(request) => self.answer(request).await?,
+                Ok(request) => self.answer(request, &spelled).await?,
                 Err(error) => misunderstood(&error),
             };
             // The next server is about to hang up, and so must who says so.
@@ -125,21 +171,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    async fn answer(&mut self, request: Request<Cow<'_, str>>) -> Result<Reply, End> {
+    async fn answer(&mut self, request: Request<Cow<'_, str>>, spelled: &Spelled) -> Result<Reply, End> {
+        let harmless = matches!(
+            request,
+            Request::Ehlo { .. }
+                | Request::Helo { .. }
+                | Request::StartTls
+                | Request::Noop { .. }
+                | Request::Quit
+        );
+        if self.relay.settings.require_tls && !self.is_secure && !harmless {
+            return Ok(Reply::new(530, "5.7.0 Say STARTTLS first"));
+        }
         Ok(match request {
             Request::Ehlo { .. } => {
                 self.reset().await;
-                self.greeted = Some("ESMTP");
+                self.greeted = Some(Greeted::Ehlo);
                 let size = format!("SIZE {}", self.relay.settings.message_limit.as_u64());
-                Reply::of_lines(250, [self.relay.trace.name(), "PIPELINING", &size, "8BITMIME", "SMTPUTF8"])
+                let offered = [self.relay.trace.name(), "PIPELINING", &size, "8BITMIME", "SMTPUTF8"];
+                let tls = (self.relay.shown.is_some() && !self.is_secure).then_some("STARTTLS");
+                Reply::of_lines(250, offered.into_iter().chain(tls))
             }
             Request::Helo { .. } => {
                 self.reset().await;
-                self.greeted = Some("SMTP");
+                self.greeted = Some(Greeted::Helo);
                 Reply::new(250, self.relay.trace.name())
             }
-            Request::Mail { from } => self.sender(&from).await,
-            Request::Rcpt { to } => self.recipient(&to).await,
+            Request::StartTls => match &self.relay.shown {
+                Some(_) if self.is_secure => Reply::new(503, "5.5.1 This is TLS already"),
+                Some(shown) => return Err(End::Secure(shown.acceptor())),
+                None => Reply::new(502, "5.5.1 Not here"),
+            },
+            Request::Mail { from } => self.sender(&from, spelled).await,
+            Request::Rcpt { to } => self.recipient(&to, spelled).await,
             Request::Data => self.data().await?,
             Request::Rset => {
                 self.reset().await;
@@ -152,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         })
     }
 
-    async fn sender(&mut self, from: &MailFrom<Cow<'_, str>>) -> Reply {
+    async fn sender(&mut self, from: &MailFrom<Cow<'_, str>>, spelled: &Spelled) -> Reply {
         let Some(greeted) = self.greeted else { return Reply::new(503, "5.5.1 Say EHLO first") };
         if self.transaction.is_some() {
             return Reply::new(503, "5.5.1 There is a sender already");
@@ -178,24 +242,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return too_large();
         }
         let utf8 = from.flags & MAIL_SMTPUTF8 != 0;
-        let path = match path(&from.address, utf8) {
+        let path = match spelled.path(&from.address, utf8) {
             Ok(path) => path,
             Err(reply) => return reply,
         };
         match self.relay.next.begin(&path, utf8).await {
             Ok((delivery, reply)) => {
-                let protocol = if utf8 { "UTF8SMTP" } else { greeted };
+                // RFC 3848 and RFC 6531, section 4.3.
+                let protocol = match (greeted, utf8, self.is_secure) {
+                    (_, true, true) => "UTF8SMTPS",
+                    (_, true, false) => "UTF8SMTP",
+                    (Greeted::Ehlo, false, true) => "ESMTPS",
+                    (Greeted::Ehlo, false, false) => "ESMTP",
+                    (Greeted::Helo, false, _) => "SMTP",
+                };
                 self.transaction = Some(Transaction { delivery, protocol, utf8, recipients: 0, named: 0 });
                 reply
             }
             Err(reply) => {
+                self.relay.count(&reply);
                 tracing::warn!(code = reply.code, "the mail server refused a sender");
                 reply
             }
         }
     }
 
-    async fn recipient(&mut self, to: &RcptTo<Cow<'_, str>>) -> Reply {
+    async fn recipient(&mut self, to: &RcptTo<Cow<'_, str>>, spelled: &Spelled) -> Reply {
         let Some(transaction) = &mut self.transaction else {
             return Reply::new(503, "5.5.1 Say MAIL first");
         };
@@ -205,8 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if transaction.named >= self.relay.settings.recipient_limit {
             return Reply::new(452, "4.5.3 Too many recipients");
         }
-        let path = match path(&to.address, transaction.utf8) {
-            // Nobody, or the parser's word for the postmaster of a host that has no mailboxes.
+        let path = match spelled.path(&to.address, transaction.utf8) {
             Ok(path) if path == "<>" => return Reply::new(553, "5.1.3 Nobody"),
             Ok(path) => path,
             Err(reply) => return reply,
@@ -330,7 +401,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn flush(&mut self) -> Result<(), End> {
         let output = std::mem::take(&mut self.output);
         let idle = self.relay.settings.idle_timeout.as_duration();
-        tokio::time::timeout(idle, self.stream.write_all(&output)).await.map_err(|_| End::Gone)??;
+        let write = async {
+            self.stream.write_all(&output).await?;
+            self.stream.flush().await
+        };
+        tokio::time::timeout(idle, write).await.map_err(|_| End::Gone)??;
         Ok(())
     }
 }
@@ -350,28 +425,6 @@ fn misunderstood(error: &Error) -> Reply {
         }
         _ => Reply::new(500, "5.5.2 Not understood"),
     }
-}
-
-/// An address as it is written in a command: `<a@b>`, `<"a b"@c>`, `<>`.
-fn path(address: &str, utf8: bool) -> Result<String, Reply> {
-    if address.chars().any(char::is_control) {
-        return Err(Reply::new(553, "5.1.3 No such form of an address"));
-    }
-    if !address.is_ascii() && !utf8 {
-        return Err(Reply::new(553, "5.6.7 An address beyond ASCII needs SMTPUTF8"));
-    }
-    let Some((local, domain)) = address.rsplit_once('@') else { return Ok(format!("<{address}>")) };
-    let plain = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
-    if domain.contains(['<', '>', ' ', '"']) {
-        return Err(Reply::new(553, "5.1.3 No such form of an address"));
-    }
-    // The parser takes the quotes away.
-    if local.chars().all(plain) {
-        return Ok(format!("<{local}@{domain}>"));
-    }
-    let quoted: String =
-        local.chars().flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c])).collect();
-    Ok(format!("<\"{quoted}\"@{domain}>"))
 }
 
 /// The message has a carriage return that no line feed follows.
@@ -426,24 +479,5 @@ mod tests {
             let got = with_line_ends(given.as_bytes().to_vec());
             assert_eq!(got.map(|bytes| String::from_utf8(bytes).unwrap()), want.map(str::to_owned), "{row}");
         }
-    }
-
-    #[test]
-    fn addresses_go_on_as_they_came_and_cannot_break_out() {
-        for (line, want) in [
-            ("MAIL FROM:<a@b.example>\r\n", Ok("<a@b.example>")),
-            ("MAIL FROM:<>\r\n", Ok("<>")),
-            ("MAIL FROM:<\"a b\\\"c\"@d.example>\r\n", Ok("<\"a b\\\"c\"@d.example>")),
-            ("MAIL FROM:<\"a> SIZE=1\"@d.example>\r\n", Ok("<\"a> SIZE=1\"@d.example>")),
-            ("MAIL FROM:<\"a\u{1}\"@d.example>\r\n", Err(553)),
-            ("MAIL FROM:<ü@b.example>\r\n", Err(553)),
-        ] {
-            let Ok(Request::Mail { from }) = Request::parse(&mut line.as_bytes().iter()) else {
-                panic!("{line}: not understood")
-            };
-            let got = path(&from.address, false).map_err(|reply| reply.code);
-            assert_eq!(got, want.map(str::to_owned), "{line}");
-        }
-        assert_eq!(path("ü@b.example", true), Ok("<ü@b.example>".to_owned()));
     }
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
-use super::{Outcome, rewrite};
+use super::{Links, Outcome};
 use crate::rewrite::{Mode, Origins, Sites};
 
 /// A site on `cms.internal:8080/Plone`, which is `https://www.example.org` outside.
@@ -14,6 +14,17 @@ pub(super) fn sites() -> Sites {
     Sites::new([
         &Origins::new(&backend.parse().unwrap(), &public.parse().unwrap(), &names, Mode::Full).unwrap()
     ])
+}
+
+/// Its path, for links.
+pub(super) fn links() -> Links {
+    let toml = "name = \"www\"\npublic_url = \"https://www.example.org\"\nbackend_url = \"http://cms.internal:8080/Plone\"";
+    let intranet = "name = \"intranet\"\npublic_url = \"https://www.example.org/in\"\nbackend_url = \"http://cms.internal:8080/Plone/Intranet\"";
+    Links::new(&[toml::from_str(toml).unwrap(), toml::from_str(intranet).unwrap()])
+}
+
+fn rewrite(sites: &Sites, message: &[u8]) -> Result<Outcome, super::TooDeep> {
+    super::rewrite(sites, &links(), message)
 }
 
 fn crlf(text: &str) -> Vec<u8> {
@@ -62,6 +73,16 @@ fn links_are_public_in_every_encoding_and_structure() {
             "Subject: =?utf-8?q?Site_https=3A//www=2Eexample=2Eorg/x?= and =?iso-8859-1?b?aA==?=\n =?iso-8859-1?b?dHRwczovL3d3dy5leGFtcGxlLm9yZy/8?=\n\n",
         ),
         (
+            "subject that is cut within a character, or says so in no charset",
+            "Subject: =?utf-8?q?=C3_http=3A//cms=2Einternal=3A8080/Plone?=\nComments: =?x-none?q?=C3_http=3A//cms=2Einternal=3A8080/Plone?=\n\n",
+            "Subject: =?utf-8?q?=EF=BF=BD_https=3A//www=2Eexample=2Eorg?=\nComments: =?x-none?q?=C3_http=3A//cms=2Einternal=3A8080/Plone?=\n\n",
+        ),
+        (
+            "what says that it is a message and is none",
+            "Content-Type: message/rfc822\n\nhttp://cms.internal:8080/Plone/x\n",
+            "Content-Type: message/rfc822\n\nhttps://www.example.org/x\n",
+        ),
+        (
             "fields",
             "List-Unsubscribe: <http://cms.internal:8080/Plone/u>\nMessage-ID: <1@plone.lan>\nFrom: <a@plone.lan>\nX-Url: http://cms.internal:8080/Plone\n\n",
             "List-Unsubscribe: <https://www.example.org/u>\nMessage-ID: <1@www.example.org>\nFrom: <a@plone.lan>\nX-Url: https://www.example.org\n\n",
@@ -85,6 +106,16 @@ fn links_are_public_in_every_encoding_and_structure() {
             "windows-1252 and an unknown charset",
             "Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: text/plain; charset=windows-1252\nContent-Transfer-Encoding: quoted-printable\n\n=80 http://cms.internal:8080/Plone =80\n--o\nContent-Type: text/plain; charset=x-none\n\nhttp://cms.internal:8080/Plone\n--o--\n",
             "Content-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: text/plain; charset=windows-1252\nContent-Transfer-Encoding: quoted-printable\n\n=80 https://www.example.org =80\n--o\nContent-Type: text/plain; charset=x-none\n\nhttps://www.example.org\n--o--\n",
+        ),
+        (
+            "HTML: links that begin at the root, and what only looks like one",
+            "Content-Type: text/html; charset=windows-1252\nContent-Transfer-Encoding: quoted-printable\n\n<a class=3Dx HREF=3D'/Plone/n=E4=\nws?a=3D1'>/Plone</a> <img src=3D/Plone srcset=3D\"/Plone/1 1x, /Plone/2 2x\">\n<a href=3D\" /Plone/Intranet#x\">x</a> <a href=3D\"/Plone2/x\" title=3D\"/Plone/x\"> <a href=3D\"/x\"> <!-- <a href=3D\"/Plone\"> -->\n<input value=3D\"/Plone/x\"> <a href=3D\"//Plone/x\"> <a href=3D\"http://other.example/Plone\">\n",
+            "Content-Type: text/html; charset=windows-1252\nContent-Transfer-Encoding: quoted-printable\n\n<a class=3Dx HREF=3D'https://www.example.org/n=E4ws?a=3D1'>/Plone</a> <img =\nsrc=3Dhttps://www.example.org srcset=3D\"https://www.example.org/1 1x, https=\n://www.example.org/2 2x\">\n<a href=3D\" https://www.example.org/in#x\">x</a> <a href=3D\"/Plone2/x\" title=\n=3D\"/Plone/x\"> <a href=3D\"/x\"> <!-- <a href=3D\"/Plone\"> -->\n<input value=3D\"/Plone/x\"> <a href=3D\"//Plone/x\"> <a href=3D\"http://other.example/Plone\">\n",
+        ),
+        (
+            "text: a path is no link",
+            "Content-Type: text/plain\n\n<a href=\"/Plone/x\">\n",
+            "Content-Type: text/plain\n\n<a href=\"/Plone/x\">\n",
         ),
         ("no fields", "\nhttp://cms.internal:8080/Plone\n", "\nhttps://www.example.org\n"),
         (

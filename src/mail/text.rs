@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
+use super::links::Links;
 use crate::rewrite::{Rewritten, Sites};
 
 /// How a text is written down: what its `Content-Type` says.
@@ -14,6 +15,14 @@ pub(super) struct Form<'a> {
     /// `format=flowed; delsp=yes` (RFC 3676): a space before a line end joins two lines and is no part of the text, so that an
     /// address may be broken anywhere.
     pub(super) joined: bool,
+    /// HTML: the links in it that begin at the CMS's root.
+    pub(super) links: Option<&'a Links>,
+}
+
+impl Form<'_> {
+    fn map<'t>(&self, sites: &Sites, text: &'t [u8]) -> Rewritten<'t> {
+        self.links.map_or_else(|| sites.rewrite(text), |links| links.rewrite(sites, text))
+    }
 }
 
 /// The longest line of a paragraph that is broken anew (RFC 3676, section 4.2: 78 at most), without quote marks and spaces.
@@ -21,20 +30,20 @@ const LONGEST_FLOWED: usize = 70;
 
 /// Internal → public in a decoded text. Every byte that is no address stays, in whatever charset.
 pub(super) fn rewrite<'a>(sites: &Sites, text: &'a [u8], form: Form<'_>) -> Rewritten<'a> {
-    if form.joined { flowed(sites, text, form.charset) } else { in_charset(sites, text, form.charset) }
+    if form.joined { flowed(sites, text, form) } else { in_charset(sites, text, form) }
 }
 
-fn in_charset<'a>(sites: &Sites, text: &'a [u8], charset: Option<&str>) -> Rewritten<'a> {
-    let encoding = charset.and_then(|label| Encoding::for_label(label.trim().as_bytes()));
+fn in_charset<'a>(sites: &Sites, text: &'a [u8], form: Form<'_>) -> Rewritten<'a> {
+    let encoding = form.charset.and_then(|label| Encoding::for_label(label.trim().as_bytes()));
     let encoding = match encoding {
         // Where an ASCII byte is always an ASCII character, bytes are as good as characters. So are they where the charset is
         // unknown: an address is found if it is spelled as one, and nothing else changes.
-        None => return sites.rewrite(text),
-        Some(encoding) if encoding == UTF_8 || encoding.is_single_byte() => return sites.rewrite(text),
+        None => return form.map(sites, text),
+        Some(encoding) if encoding == UTF_8 || encoding.is_single_byte() => return form.map(sites, text),
         Some(encoding) => encoding,
     };
-    let Some(decoded) = decoded(text, encoding) else { return sites.rewrite(text) };
-    let done = sites.rewrite(decoded.as_bytes());
+    let Some(decoded) = decoded(text, encoding) else { return form.map(sites, text) };
+    let done = form.map(sites, decoded.as_bytes());
     let text = match &done.text {
         Cow::Borrowed(_) => Cow::Borrowed(text),
         Cow::Owned(changed) => {
@@ -88,7 +97,7 @@ impl<'a> Line<'a> {
 }
 
 /// Joins the paragraphs, rewrites them, and breaks those anew that have changed.
-fn flowed<'a>(sites: &Sites, text: &'a [u8], charset: Option<&str>) -> Rewritten<'a> {
+fn flowed<'a>(sites: &Sites, text: &'a [u8], form: Form<'_>) -> Rewritten<'a> {
     let lines: Vec<Line<'_>> = text.split_inclusive(|byte| *byte == b'\n').map(Line::of).collect();
     // Paragraphs, each with its lines; and all of them joined, a line each.
     let mut paragraphs: Vec<Vec<&Line<'_>>> = Vec::new();
@@ -109,7 +118,7 @@ fn flowed<'a>(sites: &Sites, text: &'a [u8], charset: Option<&str>) -> Rewritten
             joined.push(b'\n');
         }
     }
-    let done = in_charset(sites, &joined, charset);
+    let done = in_charset(sites, &joined, form);
     let before = joined.split_inclusive(|byte| *byte == b'\n');
     let after = done.text.split_inclusive(|byte| *byte == b'\n');
     let mut out = Vec::with_capacity(text.len());

@@ -31,8 +31,14 @@ impl Trace {
             hash.update(address);
         }
         let mark = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        let host = public.first().and_then(|address| url::Url::parse(address).ok());
-        let name = host.as_ref().and_then(|url| url.host_str()).unwrap_or("localhost").to_owned();
+        let url = public.first().and_then(|address| url::Url::parse(address).ok());
+        // An address stands in brackets (RFC 5321, section 4.1.3).
+        let name = match url.as_ref().and_then(url::Url::host) {
+            Some(url::Host::Domain(name)) => name.to_owned(),
+            Some(url::Host::Ipv4(address)) => format!("[{address}]"),
+            Some(url::Host::Ipv6(address)) => format!("[IPv6:{address}]"),
+            None => "[127.0.0.1]".to_owned(),
+        };
         Self { name, mark }
     }
 
@@ -83,6 +89,17 @@ mod tests {
         let (before, after) = received.split_once(&trace().mark).unwrap();
         assert_eq!(before, "Received: by www.example.org (Lychgate ");
         assert_eq!(after, ")\r\n\twith ESMTP id 1-a; Tue, 14 Nov 2023 22:13:20 +0000\r\n");
+    }
+
+    #[test]
+    fn an_address_is_named_as_one() {
+        for (public, name) in [
+            ("https://www.example.org:8443/portal", "www.example.org"),
+            ("http://192.0.2.1:8080", "[192.0.2.1]"),
+            ("http://[2001:db8::1]", "[IPv6:2001:db8::1]"),
+        ] {
+            assert_eq!(Trace::of(&[public.to_owned()]).name(), name);
+        }
     }
 
     #[test]

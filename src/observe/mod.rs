@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod metrics;
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;

@@ -25,6 +25,7 @@ pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password
     let (shared, site, client) = (visit.shared(), visit.site.name.as_str(), visit.client.ip());
     let user = username.trim();
     let said = |verdict: Verdict, evidence: &str| {
+        visit.site.metrics.resets.count("redeem", verdict.as_str());
         let event = Event::new(Kind::Redemption, verdict.as_str()).account(user, verdict == Verdict::Ok);
         shared.audit.record(&Origin::of(visit), event.link(&ticket.token).detail(evidence));
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::cms::Verdict;
+use crate::gate::Site;
 use crate::limits::Action;
 use crate::observe::audit::{Event, Kind, Origin};
 use crate::visit::Visit;
@@ -37,17 +38,18 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
         return Asked::Missing;
     }
     let (shared, origin) = (Arc::clone(visit.shared()), Origin::of(visit));
-    let said = move |user: &str, verdict: Verdict, evidence: &str| {
+    let said = move |site: &Site, user: &str, verdict: Verdict, evidence: &str| {
+        site.metrics.resets.count("request", verdict.as_str());
         let event = Event::new(Kind::ResetRequest, verdict.as_str()).account(user, verdict == Verdict::Ok);
         shared.audit.record(&origin, event.detail(evidence));
     };
     if let Err(wait) = limits.check_client(Action::ResetRequest, client) {
-        said(&user, Verdict::Limited, "client");
+        said(&site, &user, Verdict::Limited, "client");
         return Asked::Limited(wait.as_duration());
     }
     let disclose = site.reset.disclose_accounts;
     if let Err(wait) = limits.check_account(Action::ResetRequest, &site.name, &user) {
-        said(&user, Verdict::Limited, "account");
+        said(&site, &user, Verdict::Limited, "account");
         tokio::time::sleep_until(floor).await;
         // Unless the site tells, it is one mail more that is already on its way.
         return if disclose { Asked::Limited(wait.as_duration()) } else { Asked::Uniform };
@@ -55,7 +57,7 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
     let asker = visit.asker();
     let ask = async move {
         let requested = site.cms.request_reset(&user, &asker).await;
-        said(&user, requested.verdict, &requested.evidence);
+        said(&site, &user, requested.verdict, &requested.evidence);
         requested.verdict
     };
     if disclose {

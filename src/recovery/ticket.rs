@@ -40,13 +40,13 @@ impl Ticket {
         let sealed = Sealed { token: self.token.expose().to_owned(), user: self.user.clone(), until };
         let plain = Secret::new(serde_json::to_string(&sealed).ok()?);
         let sealed = shared.sealer.seal(PURPOSE, visit.site.name.as_bytes(), plain.expose().as_bytes());
-        Some(cookie::set(Name::Reset, visit.site.is_secure(), &URL_SAFE_NO_PAD.encode(sealed), None))
+        Some(cookie::set(Name::Reset, &visit.site.cookies, &URL_SAFE_NO_PAD.encode(sealed), None))
     }
 
     /// The one that the visitor brings, if it is ours and its time is not over.
     pub fn of(visit: &Visit<'_>) -> Option<Self> {
         let shared = visit.shared();
-        let value = cookie::values(visit.headers(), Name::Reset.on(visit.site.is_secure())).next()?;
+        let value = cookie::values(visit.headers(), visit.site.cookies.of(Name::Reset)).next()?;
         let bytes = URL_SAFE_NO_PAD.decode(value).ok()?;
         let plain = shared.sealer.open(PURPOSE, visit.site.name.as_bytes(), &bytes)?;
         let sealed: Sealed = serde_json::from_slice(&plain).ok()?;
@@ -56,6 +56,6 @@ impl Ticket {
 
     /// The cookie that takes it away.
     pub fn clear(visit: &Visit<'_>) -> HeaderValue {
-        cookie::clear(Name::Reset, visit.site.is_secure())
+        cookie::clear(Name::Reset, &visit.site.cookies)
     }
 }

@@ -18,8 +18,12 @@ pub(super) struct Name {
     pub(super) as_word: bool,
     /// Whether `host:port` without `//` is ours.
     pub(super) as_authority: bool,
+    /// Whose host it is: 0 for the site's own, else one more than the place among [`super::grammar::Grammar::others`].
+    pub(super) site: usize,
     /// Set when host and port are those of the target too, and only the scheme tells them apart (`true`: https).
     pub(super) only_scheme: Option<bool>,
+    /// Set when all else is the target's too, and only the path prefix tells them apart.
+    pub(super) only_prefix: bool,
     /// Whether the host alone, whatever its port, must not get out.
     pub(super) secret: bool,
 }
@@ -80,6 +84,9 @@ impl Name {
     /// Whether this host, left as it is at `at`, says something about the inside: a secret one anywhere, another one with
     /// a port that is ours.
     pub(super) fn remains(&self, text: &[u8], at: usize) -> bool {
+        if self.only_prefix {
+            return false;
+        }
         let Ok(host) = self.at(text, at, true) else { return false };
         if left(text, at) == Left::Host {
             return false;

@@ -3,7 +3,7 @@
 //! ```text
 //! match      = [ scheme ":" ] "/" "/" authority [ prefix ]      a URL, or one without a scheme
 //!            | authority [ prefix ]                             a bare host, where no longer name goes on to the left
-//!            | prefix                                           a path, behind `url(`, `@import` or `href>` only
+//!            | prefix                                           a path, where one certainly is a link ([`Paths`])
 //! authority  = host [ "." ] [ ":" port ]                        followed by something that ends it
 //! prefix     = "/" segment …                                    followed by something that ends it
 //! ```
@@ -28,12 +28,27 @@ pub(super) struct Target {
 /// Names to find, the path prefix that is dropped behind them, and the target.
 #[derive(Clone, Debug)]
 pub(super) struct Grammar {
-    /// Longest first.
+    /// Longest first; among equals the site's own.
     pub(super) names: Vec<Name>,
     pub(super) prefix: Vec<Vec<u8>>,
     pub(super) target: Target,
-    /// Whether paths in CSS and in XML's `href` elements are mapped too.
-    pub(super) paths: bool,
+    /// Prefixes and targets of other sites, whose names are found too. Several may live on one host, each below its own prefix.
+    pub(super) others: Vec<(Vec<Vec<u8>>, Target)>,
+    /// Where paths are mapped too.
+    pub(super) paths: Paths,
+    /// Paths that begin so are mapped already.
+    pub(super) spared: Vec<Vec<u8>>,
+}
+
+/// Where a path is a link, for who knows nothing of the tags around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Paths {
+    /// Nowhere.
+    Nowhere,
+    /// In CSS's `url(…)` and `@import "…"`, and in an XML element `href`.
+    Links,
+    /// At the beginning of each string, as in an import map.
+    Strings,
 }
 
 /// The outcome of looking for a match that starts at a position.
@@ -50,6 +65,8 @@ pub(super) struct Found {
     pub(super) start: usize,
     pub(super) end: usize,
     kind: Kind,
+    /// Whose address it is, as in [`Name::site`].
+    site: usize,
     dot: Option<Span>,
     port_colon: Option<Span>,
     /// The slash the prefix begins with; set only if the prefix was found.
@@ -111,7 +128,11 @@ impl Grammar {
             .names
             .iter()
             .map(|name| name.host.len().saturating_add(symbols(name).saturating_mul(LONGEST)));
-        let prefix = self.prefix.iter().map(|segment| segment.len().saturating_add(LONGEST)).sum::<usize>();
+        let length = |segments: &[Vec<u8>]| {
+            segments.iter().map(|segment| segment.len().saturating_add(LONGEST)).sum::<usize>()
+        };
+        let others = self.others.iter().map(|(prefix, _)| length(prefix)).max().unwrap_or(0);
+        let prefix = length(&self.prefix).max(length(&self.spared)).max(others);
         // Scheme, colon, slashes; host; its dot, colon and port; the prefix; two characters behind.
         BEFORE_HOST
             .saturating_add(host.max().unwrap_or(0))
@@ -136,7 +157,11 @@ impl Grammar {
     /// Authorities with the prefix, plainly spelled, whose URLs become [`Self::plain_target`] whichever scheme they have.
     pub(super) fn plain_tails(&self) -> Vec<Vec<u8>> {
         let mut tails = Vec::new();
-        for name in self.names.iter().filter(|name| name.only_scheme.is_none()) {
+        // Below the prefix there may be another site's.
+        if self.others.iter().any(|(other, _)| other.starts_with(&self.prefix)) {
+            return tails;
+        }
+        for name in self.names.iter().filter(|name| name.site == 0 && name.only_scheme.is_none()) {
             let ports = name.ports.iter().map(|port| format!(":{port}"));
             for port in ports.chain(name.without_port.then(String::new)) {
                 let mut tail = [name.host.as_slice(), port.as_bytes()].concat();
@@ -191,11 +216,9 @@ impl Grammar {
                 Step::No => {}
                 step => return step,
             }
-            if first == b'/' && self.paths {
-                match self.path(text, at, end) {
-                    Step::No => {}
-                    step => return step,
-                }
+            match self.path(text, at, end) {
+                Step::No => {}
+                step => return step,
             }
         }
         self.bare(text, at, end)
@@ -241,6 +264,7 @@ impl Grammar {
         scheme: Option<bool>,
         end: bool,
     ) -> Step {
+        let mut best: Option<(Option<usize>, Found)> = None;
         for name in &self.names {
             let step = name.at(text, at, end).and_then(|host| {
                 if name.only_scheme.is_some_and(|only| scheme != Some(only)) {
@@ -259,82 +283,105 @@ impl Grammar {
                         start,
                         end: port.end,
                         kind,
+                        site: name.site,
                         dot: host.dot,
                         port_colon: port.colon,
                         prefix_slash: None,
                     };
-                    return self.with_prefix(text, found, end);
+                    match self.with_prefix(text, found, end) {
+                        Step::Found(found) if name.only_prefix && !found.has_prefix() => {}
+                        Step::Found(found) if self.others.is_empty() => return Step::Found(found),
+                        Step::Found(found) => {
+                            let claim = self.claim(&found);
+                            if best.is_none_or(|(other, _)| claim > other) {
+                                best = Some((claim, found));
+                            }
+                        }
+                        step => return step,
+                    }
                 }
                 Err(Miss::No) => {}
                 Err(Miss::More) => return Step::More,
             }
         }
-        Step::No
+        best.map_or(Step::No, |(_, found)| Step::Found(found))
+    }
+
+    /// How surely a match is its site's own: the length of the prefix it carries; an address without it is anybody's.
+    pub(super) fn claim(&self, found: &Found) -> Option<usize> {
+        let (prefix, _) = self.site(found.site);
+        (found.has_prefix() || prefix.is_empty()).then(|| prefix.iter().map(Vec::len).sum())
+    }
+
+    /// Prefix and target of a site.
+    pub(super) fn site(&self, site: usize) -> (&[Vec<u8>], &Target) {
+        let other = site.checked_sub(1).and_then(|index| self.others.get(index));
+        other.map_or((&self.prefix, &self.target), |(prefix, target)| (prefix, target))
     }
 
     /// Takes the prefix into a match if it stands behind it.
     fn with_prefix(&self, text: &[u8], found: Found, end: bool) -> Step {
-        if self.prefix.is_empty() {
+        let (prefix, _) = self.site(found.site);
+        if prefix.is_empty() {
             return Step::Found(found);
         }
-        match self.prefix_at(text, found.end, end) {
+        match prefix_at(prefix, text, found.end, end) {
             Prefix::Ends(slash, end) => Step::Found(Found { end, prefix_slash: Some(slash), ..found }),
             Prefix::More => Step::More,
             Prefix::No => Step::Found(found),
         }
     }
 
-    fn path(&self, text: &[u8], start: usize, end: bool) -> Step {
-        if self.prefix.is_empty() || !is_link_position(text.get(..start).unwrap_or_default()) {
+    /// Looks for a path that starts exactly at `start`, where one is a link.
+    pub(super) fn path(&self, text: &[u8], start: usize, end: bool) -> Step {
+        if text.get(start) != Some(&b'/') || self.paths == Paths::Nowhere {
             return Step::No;
         }
-        match self.prefix_at(text, start, end) {
-            Prefix::Ends(slash, end) => Step::Found(Found {
+        let before = text.get(..start).unwrap_or_default();
+        let is_link = match self.paths {
+            Paths::Nowhere => false,
+            Paths::Links => is_link_position(before),
+            Paths::Strings => before.ends_with(b"\""),
+        };
+        if !is_link {
+            return Step::No;
+        }
+        match prefix_at(&self.spared, text, start, end) {
+            Prefix::Ends(..) => return Step::No,
+            Prefix::More => return Step::More,
+            Prefix::No => {}
+        }
+        let found = |slash, end| {
+            Step::Found(Found {
                 start,
                 end,
                 kind: Kind::Path,
+                site: 0,
                 dot: None,
                 port_colon: None,
                 prefix_slash: Some(slash),
-            }),
+            })
+        };
+        if self.prefix.is_empty() {
+            // All paths get the other prefix, but for those to another host.
+            let name = start.saturating_add(1);
+            return match read(text, name, end) {
+                Read::More => Step::More,
+                Read::Char(0x2f | 0x5c, _) => Step::No,
+                _ => found((start, name), name),
+            };
+        }
+        match prefix_at(&self.prefix, text, start, end) {
+            Prefix::Ends(slash, end) => found(slash, end),
             Prefix::More => Step::More,
             Prefix::No => Step::No,
-        }
-    }
-
-    /// Whether the path prefix stands at `at` and ends there: `/Plone/x`, `/Plone?x`, but not `/Plonex`.
-    pub(super) fn prefix_at(&self, text: &[u8], at: usize, end: bool) -> Prefix {
-        let mut slash = None;
-        let mut next = at;
-        for segment in &self.prefix {
-            let len = match symbol(text, next, end, b'/') {
-                Sym::Yes(len) => len,
-                Sym::No => return Prefix::No,
-                Sym::More => return Prefix::More,
-            };
-            let name = next.saturating_add(len);
-            slash.get_or_insert((next, name));
-            next = name.saturating_add(segment.len());
-            let seen = text.get(name..text.len().min(next)).unwrap_or_default();
-            if !segment.starts_with(seen) {
-                return Prefix::No;
-            }
-            if seen.len() < segment.len() {
-                return if end { Prefix::No } else { Prefix::More };
-            }
-        }
-        let Some(slash) = slash else { return Prefix::No };
-        match ends_prefix(text, next, end) {
-            Sym::Yes(_) => Prefix::Ends(slash, next),
-            Sym::No => Prefix::No,
-            Sym::More => Prefix::More,
         }
     }
 
     /// Writes what replaces `found`.
     pub(super) fn write(&self, text: &[u8], found: &Found, out: &mut Vec<u8>) {
         let span = |(start, end): Span| text.get(start..end).unwrap_or_default();
-        let target = &self.target;
+        let (prefix, target) = self.site(found.site);
         // The spellings that colons and slashes missing in the match are written in.
         let (mut colon, mut slash): (&[u8], &[u8]) = (b":", b"/");
         match found.kind {
@@ -381,10 +428,14 @@ impl Grammar {
                 out.extend_from_slice(port.to_string().as_bytes());
             }
         }
-        if found.prefix_slash.is_some() || (self.prefix.is_empty() && !is_word) {
+        if found.prefix_slash.is_some() || (prefix.is_empty() && !is_word) {
             for segment in &target.prefix {
                 spelling::respell(slash, b'/', out);
                 out.extend_from_slice(segment);
+            }
+            // The slash alone was found, and begins what follows.
+            if found.kind == Kind::Path && prefix.is_empty() {
+                out.extend_from_slice(slash);
             }
         }
     }
@@ -397,6 +448,35 @@ pub(super) enum Prefix {
     Ends(Span, usize),
     No,
     More,
+}
+
+/// Whether a path prefix of these segments stands at `at` and ends there: `/Plone/x`, `/Plone?x`, but not `/Plonex`.
+pub(super) fn prefix_at(prefix: &[Vec<u8>], text: &[u8], at: usize, end: bool) -> Prefix {
+    let mut slash = None;
+    let mut next = at;
+    for segment in prefix {
+        let len = match symbol(text, next, end, b'/') {
+            Sym::Yes(len) => len,
+            Sym::No => return Prefix::No,
+            Sym::More => return Prefix::More,
+        };
+        let name = next.saturating_add(len);
+        slash.get_or_insert((next, name));
+        next = name.saturating_add(segment.len());
+        let seen = text.get(name..text.len().min(next)).unwrap_or_default();
+        if !segment.starts_with(seen) {
+            return Prefix::No;
+        }
+        if seen.len() < segment.len() {
+            return if end { Prefix::No } else { Prefix::More };
+        }
+    }
+    let Some(slash) = slash else { return Prefix::No };
+    match ends_prefix(text, next, end) {
+        Sym::Yes(_) => Prefix::Ends(slash, next),
+        Sym::No => Prefix::No,
+        Sym::More => Prefix::More,
+    }
 }
 
 /// Whether a path ends at `at`, or goes on with another segment. Nothing that could become part of the

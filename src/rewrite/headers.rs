@@ -3,7 +3,8 @@
 
 use super::coding::Coding;
 use super::cookies::set_cookie;
-use super::origins::{Mode, Origins};
+use super::origins::Origins;
+use super::tags::tag_of_rewritten;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// What is to be done with a body.
@@ -41,7 +42,7 @@ pub fn plan(origins: &Origins, path: &str, headers: &HeaderMap) -> Plan {
     if !is_textual(origins, headers) {
         return Plan::Pass;
     }
-    if origins.mode() == Mode::Safety || !origins.moves_paths() {
+    if !origins.maps_paths() {
         return Plan::Text(coding);
     }
     match media_type(headers).as_deref() {
@@ -153,10 +154,9 @@ pub fn response_headers(origins: &Origins, plan: Plan, headers: &mut HeaderMap) 
             headers.remove(*name);
         }
         if let Some(tag) = headers.get_mut(header::ETAG)
-            && tag.as_bytes().starts_with(b"\"")
-            && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
+            && let Some(rewritten) = tag_of_rewritten(tag)
         {
-            *tag = weak;
+            *tag = rewritten;
         }
     }
     let cookies: Vec<HeaderValue> =
@@ -193,7 +193,7 @@ fn mapped(origins: &Origins, name: &HeaderName, value: &[u8]) -> Option<Vec<u8>>
         // Opaque.
         "etag" => None,
         "location" | "content-location" | "uri" | "sourcemap" | "x-sourcemap" => origins.link(value),
-        "refresh" => refresh(origins, value),
+        "refresh" => refresh(value, |url| origins.link(url)),
         "link" => link(origins, value),
         _ => match origins.rewrite(value) {
             std::borrow::Cow::Owned(value) => Some(value),
@@ -202,14 +202,27 @@ fn mapped(origins: &Origins, name: &HeaderName, value: &[u8]) -> Option<Vec<u8>>
     }
 }
 
-/// `5; url=/Plone/x`, as a header or in `<meta http-equiv=refresh>`.
-pub(super) fn refresh(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
-    let key = value.windows(4).position(|four| four.eq_ignore_ascii_case(b"url="))?;
-    let (head, url) = value.split_at_checked(key.saturating_add(4))?;
-    let quote = usize::from(matches!(url.first(), Some(b'\'' | b'"')));
-    let (quote, url) = url.split_at_checked(quote)?;
-    let link = origins.link(url)?;
-    Some([head, quote, &link].concat())
+/// `5; url=/Plone/x`, as a header or in `<meta http-equiv=refresh>`, and all that browsers take for it: `0;/x`, `0 , URL = '/x'` (HTML,
+/// section 4.2.4.3).
+pub(super) fn refresh(value: &[u8], link: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let (head, url) = value.split_at_checked(refresh_target(value)?)?;
+    let mapped = link(url)?;
+    Some([head, &mapped].concat())
+}
+
+/// Where the address in a refresh begins.
+fn refresh_target(value: &[u8]) -> Option<usize> {
+    let time = value.trim_ascii_start();
+    let rest = time.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.')?;
+    // Without a time it is none.
+    let rest = time.get(rest..).filter(|_| rest > 0)?.trim_ascii_start();
+    let rest = rest.strip_prefix(b";").or_else(|| rest.strip_prefix(b",")).unwrap_or(rest).trim_ascii_start();
+    let named = rest.split_at_checked(3).filter(|(name, _)| name.eq_ignore_ascii_case(b"url"));
+    let after = named.and_then(|(_, after)| after.trim_ascii_start().strip_prefix(b"="));
+    let url = after.map_or(rest, <[u8]>::trim_ascii_start);
+    let quotes = [b"&quot;".as_slice(), b"&#34;", b"&#39;", b"&apos;", b"\"", b"'"];
+    let url = quotes.iter().find_map(|quote| url.strip_prefix(*quote)).unwrap_or(url);
+    value.len().checked_sub(url.len())
 }
 
 /// `</Plone/x>; rel="next", <…>` (RFC 8288).
@@ -233,6 +246,7 @@ fn link(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Mode;
     use super::super::tests::{LOCAL, origins};
     use super::*;
 
@@ -280,7 +294,10 @@ mod tests {
         let (safety, full) = (origins(LOCAL, Mode::Safety), origins(LOCAL, Mode::Full));
         let html = [("content-type", "text/html")];
         let path = "/a/page";
-        assert_eq!(plan(&safety, path, &headers(&html)), Plan::Text(None));
+        assert_eq!(plan(&safety, path, &headers(&html)), Plan::Html(None));
+        let left =
+            origins(LOCAL, Mode::Safety).with(&super::super::Settings { links: false, ..Default::default() });
+        assert_eq!(plan(&left, path, &headers(&html)), Plan::Text(None));
         assert_eq!(plan(&full, path, &headers(&html)), Plan::Html(None));
         for (media_type, want) in [
             ("text/css", Plan::Styled(None)),
@@ -292,7 +309,7 @@ mod tests {
             ("application/xhtml+xml", Plan::Xhtml(None)),
         ] {
             assert_eq!(plan(&full, path, &headers(&[("content-type", media_type)])), want, "{media_type}");
-            let safe = plan(&safety, path, &headers(&[("content-type", media_type)]));
+            let safe = plan(&left, path, &headers(&[("content-type", media_type)]));
             assert_eq!(safe, Plan::Text(None), "{media_type}");
         }
         assert_eq!(plan(&full, path, &headers(&[("content-type", "image/png")])), Plan::Pass);
@@ -387,8 +404,8 @@ mod tests {
         assert_eq!(untouched, headers(&rows));
         let mut text = headers(&rows);
         response_headers(&origins, Plan::Text(None), &mut text);
-        assert_eq!(text, headers(&[("etag", "W/\"x\""), rows[7]]));
+        assert_eq!(text, headers(&[("etag", "W/\"x-g\""), rows[7]]));
         response_headers(&origins, Plan::Text(None), &mut text);
-        assert_eq!(text[header::ETAG], "W/\"x\"");
+        assert_eq!(text[header::ETAG], "W/\"x-g\"");
     }
 }

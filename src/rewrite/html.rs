@@ -1,5 +1,5 @@
 //! Links in HTML whose path begins with the backend's own prefix, `/Plone/docs` → `/docs`: for backends that cannot be
-//! told their public address ([`super::Mode::Full`]).
+//! told their public address ([`super::Mode::Full`]), and for what people typed where they can (then behind [`super::lazy`]).
 //!
 //! A path is a link only in certain attributes; in a form's value, an option, a text area or a script the same bytes are data,
 //! which the backend needs back as they are. So it must be known what is a tag. This reads a page as the tokeniser of HTML does
@@ -7,20 +7,18 @@
 //! Changed are the bytes of a value and no others, in place and in its own quotes: hostile markup gains nothing. That all of it agrees
 //! with a whole tokeniser is a property test. Absolute addresses need no context and are left to [`Stream`], which runs behind this.
 
-use super::links::{edits, has_integrity, is_space, tag_name};
-use super::origins::Origins;
+use super::links::{Way, edits, is_import_map, is_space, tag_name};
 use super::stream::Stream;
 use bytes::Bytes;
 use memchr::memmem::{self, Finder};
 use std::mem;
-use std::sync::Arc;
 
 /// The most bytes of a tag. A page with a longer one goes on as it is.
 const LONGEST_TAG: usize = 1 << 20;
 
 /// One page on its way.
 pub(super) struct Links {
-    origins: Arc<Origins>,
+    way: Way,
     /// The first segment of the internal prefix, if there is one; else any path may have to be mapped.
     needle: Option<Finder<'static>>,
     /// A tag, or what may be the start of something, until it is all there.
@@ -28,8 +26,8 @@ pub(super) struct Links {
     place: Place,
     /// How deep in SVG and MathML, where an element may be closed by its own tag.
     foreign: usize,
-    /// In a style sheet: its own way.
-    style: Option<Stream>,
+    /// In a style sheet or an import map: its own way.
+    inner: Option<Stream>,
 }
 
 /// What the next byte is part of.
@@ -40,6 +38,8 @@ enum Place {
     Tag(InTag),
     /// `<!-- … -->`
     Comment,
+    /// `<!--[if IE]> … <![endif]-->`, held from its start: a page for some browsers.
+    Conditional,
     /// `<![CDATA[ … ]]>`
     Cdata,
     /// `<! … >`, `<? … >`
@@ -99,10 +99,10 @@ enum Step {
 
 impl Links {
     /// `xml`: the page is read as XML.
-    pub(super) fn new(origins: Arc<Origins>, xml: bool) -> Self {
-        let needle = origins.first_segment().map(|segment| Finder::new(segment).into_owned());
+    pub(super) fn new(way: Way, xml: bool) -> Self {
+        let needle = way.first_segment().map(|segment| Finder::new(segment).into_owned());
         let foreign = usize::from(xml);
-        Self { origins, needle, held: Vec::new(), place: Place::Text, foreign, style: None }
+        Self { way, needle, held: Vec::new(), place: Place::Text, foreign, inner: None }
     }
 
     /// Takes the next piece and gives back what is decided, in at most one piece.
@@ -121,7 +121,8 @@ impl Links {
         text.extend_from_slice(&chunk);
         let mut pass = Pass::new(&text);
         let mut hold = self.run(&mut pass, seen);
-        if matches!(self.place, Place::Tag(_)) && text.len().saturating_sub(hold) > LONGEST_TAG {
+        let is_held = matches!(self.place, Place::Tag(_) | Place::Conditional);
+        if is_held && text.len().saturating_sub(hold) > LONGEST_TAG {
             tracing::warn!("a page goes on with its root-relative links unmapped: a tag of it is too long");
             self.place = Place::Rest;
             hold = text.len();
@@ -138,10 +139,10 @@ impl Links {
     pub(super) fn finish(&mut self) -> Bytes {
         let mut out = Vec::new();
         let held = mem::take(&mut self.held);
-        match &mut self.style {
-            Some(style) => {
-                style.push(Bytes::from(held), &mut |piece| out.extend_from_slice(&piece));
-                style.finish(&mut |piece| out.extend_from_slice(&piece));
+        match &mut self.inner {
+            Some(inner) => {
+                inner.push(Bytes::from(held), &mut |piece| out.extend_from_slice(&piece));
+                inner.finish(&mut |piece| out.extend_from_slice(&piece));
             }
             None => out = held,
         }
@@ -160,6 +161,7 @@ impl Links {
                 Place::Text => self.text(text, at, &mut tag),
                 Place::Tag(state) => self.tag(pass, tag, at, state),
                 Place::Comment => self.up_to(text, at, comment_end),
+                Place::Conditional => self.conditional(pass, at),
                 Place::Cdata => self.up_to(text, at, cdata_end),
                 Place::Declaration => self.up_to(text, at, declaration_end),
                 Place::Raw(raw) => {
@@ -168,7 +170,7 @@ impl Links {
                     let (Step::At(upto) | Step::Hold(upto)) = step;
                     // An end tag has been entered by its name.
                     let upto = if matches!(self.place, Place::Tag(_)) { tag } else { upto };
-                    self.styled(pass, at, upto);
+                    self.inside(pass, at, upto);
                     step
                 }
                 Place::Rest => Step::Hold(text.len()),
@@ -199,6 +201,13 @@ impl Links {
             [_, b'!', b'-', b'-'] | [_, b'!', b'-', b'-', b'-'] => return Step::Hold(open),
             [_, b'!', b'-', b'-', b'>', ..] => return Step::At(next(5)),
             [_, b'!', b'-', b'-', b'-', b'>', ..] => return Step::At(next(6)),
+            [_, b'!', b'-', b'-', b'['] | [_, b'!', b'-', b'-', b'[', b'i' | b'I'] => {
+                return Step::Hold(open);
+            }
+            [_, b'!', b'-', b'-', b'[', b'i' | b'I', b'f' | b'F', ..] => {
+                self.place = Place::Conditional;
+                return Step::At(open);
+            }
             [_, b'!', b'-', b'-', ..] => {
                 self.place = Place::Comment;
                 return Step::At(next(4));
@@ -222,6 +231,25 @@ impl Links {
         }
         (*tag, self.place) = (open, Place::Tag(InTag::Name));
         Step::At(next(1))
+    }
+
+    /// A conditional comment that begins at `from`, up to its end. What is in it is a page of its own.
+    fn conditional(&mut self, pass: &mut Pass<'_>, from: usize) -> Step {
+        let text = pass.text;
+        let inside = from.saturating_add(4);
+        let Ok(length) = comment_end(text.get(inside..).unwrap_or_default()) else { return Step::Hold(from) };
+        let end = inside.saturating_add(length);
+        self.place = Place::Text;
+        if self.needle.as_ref().is_none_or(|needle| pass.mentions(needle, inside, end)) {
+            let page = text.get(inside..end).unwrap_or_default();
+            let mut links = Self::new(self.way.clone(), self.foreign > 0);
+            let mapped = [links.push(Bytes::copy_from_slice(page)), links.finish()].concat();
+            let same = page.iter().zip(&mapped).take_while(|(old, new)| old == new).count();
+            if same < page.len() {
+                pass.replace(inside.saturating_add(same), end, mapped.get(same..).unwrap_or_default());
+            }
+        }
+        Step::At(end)
     }
 
     /// A tag, up to its end.
@@ -250,9 +278,9 @@ impl Links {
         }
         let name = tag_name(tag);
         if self.needle.as_ref().is_none_or(|needle| pass.mentions(needle, start, end))
-            || (has_integrity(name) && memmem::find(tag, b"integrity").is_some())
+            || (self.way.drops_integrity(name) && memmem::find(tag, b"integrity").is_some())
         {
-            for (range, new) in edits(&self.origins, tag) {
+            for (range, new) in edits(&self.way, tag) {
                 pass.replace(start.saturating_add(range.start), start.saturating_add(range.end), &new);
             }
         }
@@ -266,7 +294,9 @@ impl Links {
         } else if let Some(element) = RAW.iter().find(|raw| raw.eq_ignore_ascii_case(name)) {
             self.place = Place::Raw(Raw { element, escaped: Escaped::No });
             if *element == b"style" {
-                self.style = Some(Stream::new(self.origins.styles().clone()));
+                self.inner = Some(Stream::new(self.way.styles().clone()));
+            } else if *element == b"script" && is_import_map(tag) {
+                self.inner = Some(Stream::new(self.way.strings().clone()));
             }
         } else if name.eq_ignore_ascii_case(b"plaintext") {
             self.place = Place::Rest;
@@ -343,14 +373,14 @@ impl Links {
         Step::Hold(hold)
     }
 
-    /// Passes what belongs to a style sheet on its own way.
-    fn styled(&mut self, pass: &mut Pass<'_>, from: usize, upto: usize) {
-        let Some(style) = &mut self.style else { return };
+    /// Passes what belongs to a style sheet or an import map on its own way.
+    fn inside(&mut self, pass: &mut Pass<'_>, from: usize, upto: usize) {
+        let Some(inner) = &mut self.inner else { return };
         let sheet = pass.take(from, upto);
-        style.push(Bytes::copy_from_slice(sheet), &mut |piece| pass.written.extend_from_slice(&piece));
+        inner.push(Bytes::copy_from_slice(sheet), &mut |piece| pass.written.extend_from_slice(&piece));
         if matches!(self.place, Place::Tag(_)) {
-            style.finish(&mut |piece| pass.written.extend_from_slice(&piece));
-            self.style = None;
+            inner.finish(&mut |piece| pass.written.extend_from_slice(&piece));
+            self.inner = None;
         }
     }
 }

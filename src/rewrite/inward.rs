@@ -1,17 +1,19 @@
 //! Public → internal in what a request carries, for a backend that cannot be told its public address
-//! ([`Mode::Full`]): what a form, an editor or a script was shown with public addresses comes back with internal ones, so
+//! ([`super::Mode::Full`]), or not all of it ([`super::Mode::Forwarded`]): what a form, an editor or a script was shown with public addresses comes back with internal ones, so
 //! that saving an edited page stores what its author wrote.
 //!
 //! Mapped are URLs, wherever they stand in a query, in the fields of a form, in JSON, XML or text, in `Destination`, `If`, `Referer`
-//! and `Origin`; and paths only where they are certainly links: in `Destination` and `If`, and in the fields that say where to go
-//! afterwards (`came_from`). Not mapped are uploaded files, which are stored as they are; bare host names without a scheme or `//`;
+//! and `Origin`; and paths only where they are certainly links: in `Destination` and `If`, in the links of a page or style sheet that is put, in the `<href>` of a WebDAV request, and in
+//! the fields that say where to go afterwards (`came_from`). Not mapped are uploaded files, which are stored as they are; bare host names without a scheme or `//`;
 //! and bodies that come encoded. Where the backend knows its public address, nothing is touched at all.
 
 use super::form::Form;
-use super::headers::{is_textual, media_type};
+use super::headers::{is_textual, media_type, plan};
 use super::multipart::{Multipart, boundary};
-use super::origins::{Mode, Origins, RETURN_ADDRESSES};
+use super::origins::{Origins, RETURN_ADDRESSES};
+use super::rewriter::Text;
 use super::stream::Stream;
+use super::wide::Order;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue};
 use std::borrow::Cow;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 pub struct Translation(Kind);
 
 enum Kind {
-    Text(Stream),
+    Text(Box<Text>),
     Form(Form),
     Multipart(Box<Multipart>),
 }
@@ -31,7 +33,7 @@ impl Translation {
     pub fn of(origins: &Arc<Origins>, headers: &HeaderMap) -> Option<Self> {
         let encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
         // A part of a file is counted in bytes.
-        if origins.mode() == Mode::Safety || encoded || headers.contains_key(CONTENT_RANGE) {
+        if !origins.translates() || encoded || headers.contains_key(CONTENT_RANGE) {
             return None;
         }
         let kind = match media_type(headers)?.as_str() {
@@ -39,7 +41,11 @@ impl Translation {
             "multipart/form-data" => {
                 Kind::Multipart(Box::new(Multipart::new(origins.clone(), &boundary(headers)?)))
             }
-            _ if is_textual(origins, headers) => Kind::Text(Stream::new(origins.inward().clone())),
+            _ if is_textual(origins, headers) => {
+                // What the same text is on its way out.
+                let plan = plan(origins, "", headers);
+                Kind::Text(Box::new(Text::inward(origins, Order::labelled(headers), plan)))
+            }
             _ => return None,
         };
         Some(Self(kind))
@@ -48,9 +54,9 @@ impl Translation {
     /// Takes the next piece and gives what is decided.
     pub fn push(&mut self, chunk: Bytes) -> Vec<Bytes> {
         match &mut self.0 {
-            Kind::Text(stream) => {
+            Kind::Text(text) => {
                 let mut pieces = Vec::new();
-                stream.push(chunk, &mut |piece| pieces.push(piece));
+                text.push(chunk, false, &mut |piece| pieces.push(piece));
                 pieces
             }
             Kind::Form(form) => collected(|out| form.push(&chunk, out)),
@@ -61,9 +67,9 @@ impl Translation {
     /// Ends the body.
     pub fn finish(&mut self) -> Vec<Bytes> {
         match &mut self.0 {
-            Kind::Text(stream) => {
+            Kind::Text(text) => {
                 let mut pieces = Vec::new();
-                stream.finish(&mut |piece| pieces.push(piece));
+                text.push(Bytes::new(), true, &mut |piece| pieces.push(piece));
                 pieces
             }
             Kind::Form(form) => collected(|out| form.finish(out)),
@@ -133,9 +139,9 @@ impl Value {
 
 impl Origins {
     /// Public → internal for a URL that a request carries: `Referer`, with what its query
-    /// carries. `None` if nothing changes, and always in [`Mode::Safety`], where the backend knows the public address.
+    /// carries. `None` if nothing changes, and always in [`super::Mode::Safety`], where the backend knows the public address.
     pub fn to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
-        if self.mode == Mode::Safety {
+        if !self.translates() {
             return None;
         }
         match self.inward.rewrite(value.as_bytes()) {
@@ -152,18 +158,24 @@ impl Origins {
 
     /// The same for `Destination` (RFC 4918, section 10.3), which is a URL or a path.
     pub fn destination_to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
-        if self.mode == Mode::Safety {
+        if !self.translates() {
             return None;
         }
         HeaderValue::from_bytes(&self.target_to_internal(value.as_bytes())?).ok()
     }
 
-    /// The same for `If` (RFC 4918, section 10.4): `</docs> (<opaquelocktoken:…> ["etag"])`.
+    /// The same for `If` (RFC 4918, section 10.4): `</docs> (<opaquelocktoken:…> ["etag"])`; and with the backend's own entity
+    /// tags in every mode ([`super::tags_to_internal`]).
     pub fn condition_to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
-        if self.mode == Mode::Safety {
+        let tags = super::tags::internal(value.as_bytes());
+        let mapped = self.condition_resources(tags.as_deref().unwrap_or(value.as_bytes())).or(tags)?;
+        HeaderValue::from_bytes(&mapped).ok()
+    }
+
+    fn condition_resources(&self, value: &[u8]) -> Option<Vec<u8>> {
+        if !self.translates() {
             return None;
         }
-        let value = value.as_bytes();
         let mut out = Vec::with_capacity(value.len());
         let mut rest = value;
         while let Some(start) = rest.iter().position(|byte| *byte == b'<') {
@@ -175,12 +187,12 @@ impl Origins {
             rest = tail;
         }
         out.extend_from_slice(rest);
-        if out == value { None } else { HeaderValue::from_bytes(&out).ok() }
+        (out != value).then_some(out)
     }
 
     /// The query of a request, with what its parameters carry. `None` if nothing changes.
     pub fn query_to_internal(self: &Arc<Self>, query: &str) -> Option<String> {
-        if self.mode == Mode::Safety {
+        if !self.translates() {
             return None;
         }
         let mut form = Form::new(self.clone());

@@ -4,7 +4,7 @@
 //! multi-pattern search (half a microsecond a page without a hit); around a hit the grammar decides. That the search
 //! finds exactly what asking the grammar at every position would find is a property test.
 
-use super::grammar::{BEFORE_HOST, CONTEXT, Found, Grammar, Step};
+use super::grammar::{BEFORE_HOST, CONTEXT, Found, Grammar, Paths, Step};
 use aho_corasick::{AhoCorasick, packed};
 use std::borrow::Cow;
 
@@ -118,7 +118,8 @@ impl Map {
 
     /// Whether what follows `last` is decided as it would be at the start of a text.
     pub(super) fn is_fresh_after(&self, last: u8) -> bool {
-        !self.grammar.paths && matches!(last, b' ' | b'\n' | b'\r' | b'\t' | b'"' | b'<' | b'>')
+        self.grammar.paths == Paths::Nowhere
+            && matches!(last, b' ' | b'\n' | b'\r' | b'\t' | b'"' | b'<' | b'>')
     }
 
     pub(super) fn grammar(&self) -> &Grammar {
@@ -240,7 +241,7 @@ impl Map {
                 },
                 Place::Around(width) => self.between(text, hit.saturating_sub(width).max(cursor), hit, end),
                 Place::Path(offset) => match hit.checked_sub(offset) {
-                    Some(start) if start >= cursor => self.grammar.at(text, start, end),
+                    Some(start) if start >= cursor => self.grammar.path(text, start, end),
                     _ => Step::No,
                 },
             };
@@ -308,10 +309,9 @@ impl Map {
         (finds, remaining)
     }
 
-    /// How surely a match is this site's own: the length of the prefix it carries; an address without it is anybody's.
+    /// How surely a match is its site's own ([`Grammar::claim`]).
     pub(super) fn claim(&self, found: &Found) -> Option<usize> {
-        (found.has_prefix() || self.grammar.prefix.is_empty())
-            .then(|| self.grammar.prefix.iter().map(Vec::len).sum())
+        self.grammar.claim(found)
     }
 
     /// What asking the grammar at every position finds: the truth that the search is tested against.
@@ -403,9 +403,9 @@ fn anchors(grammar: &Grammar) -> Vec<Anchor> {
             anchors.push(Anchor { fragment, label: label.to_vec(), dotted, place: Place::Host(offset) });
         }
     }
-    if let (true, Some(segment)) = (grammar.paths, grammar.prefix.first()) {
+    if grammar.paths != Paths::Nowhere {
         let mut path = vec![b'/'];
-        path.extend(segment.to_ascii_lowercase());
+        path.extend(grammar.prefix.first().map(|segment| segment.to_ascii_lowercase()).unwrap_or_default());
         let (offset, fragment) = if path.len() < 3 { (0, path) } else { rarest(&path) };
         anchors.push(Anchor::of(fragment, Place::Path(offset)));
     }

@@ -16,7 +16,7 @@
 //! UTF-16 is narrowed and widened again (`wide`). What it does not do: look into binary files, or into bodies in a coding it doesn't know.
 //!
 //! Two rules concern what vouches for bytes. Headers that do (`Content-MD5`, `Digest`, a strong `ETag`) are dropped or weakened where a body
-//! is rewritten. `integrity` attributes of the site's own scripts and style sheets go in [`Mode::Full`], where any of them may change; in
+//! is rewritten (`tags`). `integrity` attributes of the site's own scripts and style sheets go in [`Mode::Full`], where any of them may change; in
 //! [`Mode::Safety`] they stay, and a browser refuses a resource in which somebody wrote an internal address: better than telling it.
 //!
 //! What no rule maps although it names the inside is counted: [`RewriteBody::on_leak`] and [`response_headers`] say how often, and a body can
@@ -31,6 +31,7 @@ mod grammar;
 mod headers;
 mod html;
 mod inward;
+mod lazy;
 mod links;
 mod map;
 mod multipart;
@@ -40,6 +41,7 @@ mod settings;
 mod sites;
 mod spelling;
 mod stream;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod wide;
@@ -54,3 +56,4 @@ pub use origins::{Mode, Origins, OriginsError};
 pub use settings::{Leaks, Settings};
 pub use sites::{Rewritten, Sites};
 pub use stream::Stream;
+pub use tags::{tag_of_rewritten, tags_to_internal};

@@ -1,7 +1,7 @@
 //! Where a site lives, inside and outside, and the two maps between.
 
 use super::authority::Name;
-use super::grammar::{Grammar, Target};
+use super::grammar::{Grammar, Paths, Prefix, Target, prefix_at};
 use super::map::Map;
 use super::settings::Settings;
 use super::spelling::{Read, Sym, read, symbol};
@@ -15,8 +15,13 @@ use url::{Host, Url};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// The backend was told its public address (virtual hosting) and writes public links itself. Absolute internal
-    /// addresses are still mapped, whoever wrote them; paths are left alone, for they are right already.
+    /// addresses are still mapped, whoever wrote them; and so are paths with its prefix in links, which only people write.
     Safety,
+    /// The backend was told its public host and path (`X-Forwarded-Host`, `X-Forwarded-Prefix`), which may be another path than its
+    /// own. One that heeds the host but not the path writes `https://public.example.org/Plone/docs` and `/Plone/docs`: where they are
+    /// links, these are mapped, and requests inwards; if its own path is none, only what begins with a slash is, and only
+    /// where the public path is not there yet. Where the paths are the same, this is [`Mode::Safety`].
+    Forwarded,
     /// The backend can't be told: paths that begin with its prefix (`/Plone/docs`) are mapped as well, where they are
     /// links; and requests are mapped inwards.
     Full,
@@ -40,7 +45,11 @@ pub enum OriginsError {
 pub struct Origins {
     outward: Arc<Map>,
     styles: Arc<Map>,
+    style_paths: Arc<Map>,
+    strings: Arc<Map>,
     pub(super) inward: Arc<Map>,
+    inward_styles: Arc<Map>,
+    inward_paths: [Arc<Map>; 2],
     pub(super) mode: Mode,
     pub(super) public: Address,
     pub(super) internal: Address,
@@ -68,46 +77,85 @@ impl Origins {
         internal_names: &[String],
         mode: Mode,
     ) -> Result<Self, OriginsError> {
-        let internal = Address::of(backend)?;
+        let backend = Address::of(backend)?;
         let public = Address::of(public)?;
-        let mut names = vec![name(&internal.host, internal.port, false, &internal, &public)];
-        if is_loopback(&internal.host) {
+        let mut names = vec![name(&backend.host, backend.port, false, &backend, &public)];
+        if is_loopback(&backend.host) {
             for host in [b"localhost".as_slice(), b"127.0.0.1"] {
-                names.push(name(host, internal.port, false, &internal, &public));
+                names.push(name(host, backend.port, false, &backend, &public));
             }
         }
         for listed in internal_names {
             let (host, port) = host_and_port(listed).ok_or_else(|| OriginsError::NotAName(listed.clone()))?;
-            names.push(name(&host, port.unwrap_or(internal.port), true, &internal, &public));
+            names.push(name(&host, port.unwrap_or(backend.port), true, &backend, &public));
+        }
+        let is_default = matches!(public.port, 80 | 443);
+        let own_ports = if is_default { vec![80, 443] } else { vec![public.port] };
+        let moves_paths = backend.prefix != public.prefix;
+        let (mode, internal) = match mode {
+            Mode::Forwarded if !moves_paths => (Mode::Safety, backend),
+            // What it calls itself, as far as it was told.
+            Mode::Forwarded => (Mode::Forwarded, Address { prefix: backend.prefix, ..public.clone() }),
+            mode => (mode, backend),
+        };
+        if mode == Mode::Forwarded && !internal.prefix.is_empty() {
+            names.push(Name {
+                host: public.host.clone(),
+                ports: own_ports.clone(),
+                without_port: is_default,
+                as_word: is_default,
+                as_authority: true,
+                only_scheme: None,
+                only_prefix: true,
+                site: 0,
+                secret: false,
+            });
         }
         let outward = Grammar {
             names: merge(names),
             prefix: internal.prefix.clone(),
             target: public.target(),
-            paths: false,
+            paths: Paths::Nowhere,
+            others: Vec::new(),
+            spared: if mode == Mode::Full { Vec::new() } else { public.prefix.clone() },
         };
-        let paths = mode == Mode::Full && !internal.prefix.is_empty();
-        let styles = Grammar { paths, ..outward.clone() };
-        let is_default = matches!(public.port, 80 | 443);
+        let with_paths = moves_paths && (mode != Mode::Safety || !internal.prefix.is_empty());
+        let paths = |paths, names: &[Name]| {
+            let paths = if with_paths { paths } else { Paths::Nowhere };
+            Arc::new(Map::new(Grammar { paths, names: names.to_vec(), ..outward.clone() }))
+        };
+        let styles = paths(Paths::Links, &outward.names);
+        let (style_paths, strings) = (paths(Paths::Links, &[]), paths(Paths::Strings, &[]));
         let inward = Grammar {
             names: vec![Name {
                 host: public.host.clone(),
-                ports: if is_default { vec![80, 443] } else { vec![public.port] },
+                ports: own_ports,
                 without_port: is_default,
                 as_word: false,
                 as_authority: false,
                 // Where both sides have one host and port, the scheme alone tells them apart.
-                only_scheme: (public.host == internal.host).then_some(public.secure),
+                only_scheme: (mode == Mode::Full && public.host == internal.host).then_some(public.secure),
+                only_prefix: false,
+                site: 0,
                 secret: false,
             }],
             prefix: public.prefix.clone(),
             target: internal.target(),
-            paths: false,
+            paths: Paths::Nowhere,
+            others: Vec::new(),
+            spared: Vec::new(),
         };
+        let inward_styles = Grammar { paths: Paths::Links, ..inward.clone() };
+        let inward_paths = [Paths::Links, Paths::Strings]
+            .map(|paths| Arc::new(Map::new(Grammar { paths, names: Vec::new(), ..inward.clone() })));
         Ok(Self {
             outward: Arc::new(Map::new(outward)),
-            styles: Arc::new(Map::new(styles)),
+            styles,
+            style_paths,
+            strings,
             inward: Arc::new(Map::new(inward)),
+            inward_styles: Arc::new(Map::new(inward_styles)),
+            inward_paths,
             mode,
             public,
             internal,
@@ -119,8 +167,42 @@ impl Origins {
     #[must_use]
     pub fn with(mut self, settings: &Settings) -> Self {
         self.settings = settings.clone();
+        if self.mode == Mode::Safety && !self.settings.links {
+            self.styles = Arc::clone(&self.outward);
+        }
         self.settings.types.iter_mut().for_each(|name| name.make_ascii_lowercase());
         self.settings.attributes.iter_mut().for_each(|name| name.make_ascii_lowercase());
+        self
+    }
+
+    /// The same, where `others` are sites of the same gate: their internal addresses, in links from one site to another, become theirs
+    /// outside. On a host that several share the longest path decides.
+    #[must_use]
+    pub fn beside(mut self, others: &[Self]) -> Self {
+        if others.is_empty() {
+            return self;
+        }
+        let (public, own) = (self.public.clone(), &self.outward.grammar().names);
+        let is_public = |name: &Name| {
+            name.host == public.host && (name.without_port || name.ports.contains(&public.port))
+        };
+        let mut names = own.clone();
+        for (site, other) in (1..).zip(others) {
+            let theirs = other.outward.grammar().names.iter();
+            let theirs = theirs.filter(|name| name.site == 0 && !name.only_prefix && !is_public(name));
+            names.extend(theirs.map(|name| Name { site, ..name.clone() }));
+        }
+        // Stable: among equals the site's own come first.
+        names.sort_by_key(|name| std::cmp::Reverse(name.host.len()));
+        let others: Vec<_> = others
+            .iter()
+            .map(|other| (other.outward.grammar().prefix.clone(), other.outward.grammar().target.clone()))
+            .collect();
+        let with = |map: &Arc<Map>| {
+            let (names, others) = (names.clone(), others.clone());
+            Arc::new(Map::new(Grammar { names, others, ..map.grammar().clone() }))
+        };
+        (self.outward, self.styles) = (with(&self.outward), with(&self.styles));
         self
     }
 
@@ -134,10 +216,26 @@ impl Origins {
         &self.outward
     }
 
-    /// The map for style sheets, scripts and XML that come back: in [`Mode::Full`], paths in `url(…)`, `@import` and `<href>` are mapped
-    /// as well.
+    /// The map for style sheets, scripts and XML that come back: paths in `url(…)`, `@import` and `<href>` are mapped as well.
     pub fn styles(&self) -> &Arc<Map> {
         &self.styles
+    }
+
+    /// Of the map for style sheets, the paths alone; `inward`: for those that go in.
+    pub(super) fn style_paths(&self, inward: bool) -> &Arc<Map> {
+        let [styles, _] = &self.inward_paths;
+        if inward { styles } else { &self.style_paths }
+    }
+
+    /// The map for the paths with which strings begin, in an import map.
+    pub(super) fn strings(&self, inward: bool) -> &Arc<Map> {
+        let [_, strings] = &self.inward_paths;
+        if inward { strings } else { &self.strings }
+    }
+
+    /// The map for XML that goes in: paths in `<href>` are mapped as well.
+    pub(super) fn inward_styles(&self) -> &Arc<Map> {
+        &self.inward_styles
     }
 
     /// The map for what goes in: public → internal. Only URLs are mapped, never bare words. Of use in [`Mode::Full`] only:
@@ -151,14 +249,26 @@ impl Origins {
         self.mode
     }
 
-    /// Whether a path leads to something else outside than inside.
-    pub(super) fn moves_paths(&self) -> bool {
+    /// Whether paths are mapped where they are links.
+    pub(super) fn maps_paths(&self) -> bool {
         self.internal.prefix != self.public.prefix
+            && (self.mode != Mode::Safety || (self.settings.links && !self.internal.prefix.is_empty()))
     }
 
-    /// The first segment of the path below which the backend keeps the site; none if it keeps it at its root.
-    pub(super) fn first_segment(&self) -> Option<&[u8]> {
-        self.internal.prefix.first().map(Vec::as_slice)
+    /// Whether what goes in is mapped.
+    pub(super) fn translates(&self) -> bool {
+        match self.mode {
+            Mode::Safety => false,
+            Mode::Forwarded => !self.internal.prefix.is_empty(),
+            Mode::Full => true,
+        }
+    }
+
+    /// The first segment of the path below which the backend keeps the site; none if it keeps it at its root. `inward`: of
+    /// the public path.
+    pub(super) fn first_segment(&self, inward: bool) -> Option<&[u8]> {
+        let address = if inward { &self.public } else { &self.internal };
+        address.prefix.first().map(Vec::as_slice)
     }
 
     /// Whether a link leads to the site itself.
@@ -200,11 +310,22 @@ impl Origins {
 
     /// The same without absolute addresses, for who maps those elsewhere.
     pub(super) fn path(&self, link: &[u8]) -> Option<Vec<u8>> {
-        if self.mode == Mode::Safety {
+        if !self.maps_paths() {
             return None;
         }
         let stripped = self.without_prefix(link);
-        self.return_address(stripped.as_deref().unwrap_or(link)).or(stripped)
+        let (from, to) = (&self.internal.prefix, &self.public.prefix);
+        return_address(stripped.as_deref().unwrap_or(link), from, to).or(stripped)
+    }
+
+    /// The reverse, for a page that goes in.
+    pub(super) fn path_inward(&self, link: &[u8]) -> Option<Vec<u8>> {
+        if !self.translates() || !self.maps_paths() {
+            return None;
+        }
+        let (from, to) = (&self.public.prefix, &self.internal.prefix);
+        let moved = moved(link, from, to);
+        return_address(moved.as_deref().unwrap_or(link), from, to).or(moved)
     }
 
     fn rewrite_link_origin<'a>(&self, value: &'a [u8]) -> Cow<'a, [u8]> {
@@ -222,74 +343,11 @@ impl Origins {
 
     /// The path without the internal prefix, or with the public one instead.
     pub(super) fn without_prefix(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let start = path.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let (space, path) = path.split_at_checked(start)?;
-        // `%2FPlone` is a file's name; `&#47;Plone` in HTML is a path.
-        path.first().filter(|byte| matches!(byte, b'/' | b'&'))?;
-        let rest = self.after_prefix(path)?;
-        // Neither an empty link, which means "here", nor `//`, which means another host.
-        let mut rest = rest;
-        let mut slash = link_slash(rest);
-        while let Some(tail) = slash.and_then(|length| rest.get(length..)) {
-            let next = link_slash(tail);
-            if next.is_none() {
-                break;
-            }
-            (rest, slash) = (tail, next);
+        let is_public = || matches!(prefix_at(&self.public.prefix, path, 0, true), Prefix::Ends(..));
+        if self.mode != Mode::Full && is_public() {
+            return None;
         }
-        let slash: &[u8] = if slash.is_some() { b"" } else { b"/" };
-        let mut link = Vec::with_capacity(path.len().saturating_add(64));
-        link.extend_from_slice(space);
-        for segment in &self.public.prefix {
-            link.push(b'/');
-            link.extend_from_slice(segment);
-        }
-        link.extend_from_slice(slash);
-        link.extend_from_slice(rest);
-        if is_host(&link) { None } else { Some(link) }
-    }
-
-    fn after_prefix<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
-        if self.internal.prefix.is_empty() {
-            let Sym::Yes(slash) = symbol(path, 0, true, b'/') else { return None };
-            let is_host = matches!(read(path, slash, true), Read::Char(0x2f | 0x5c, _));
-            return if is_host { None } else { Some(path) };
-        }
-        match self.outward.grammar().prefix_at(path, 0, true) {
-            super::grammar::Prefix::Ends(_, end) => path.get(end..),
-            _ => None,
-        }
-    }
-
-    /// Maps the paths that the query carries as return addresses. Other parameters may be paths as data
-    /// (`paths:list=/Plone/x`), which the backend needs as they are.
-    fn return_address(&self, link: &[u8]) -> Option<Vec<u8>> {
-        let query = memchr::memchr(b'?', link)?.saturating_add(1);
-        let mut out = link.get(..query)?.to_vec();
-        let mut changed = false;
-        for part in link.get(query..)?.split_inclusive(|byte| matches!(byte, b'&' | b';')) {
-            let equals = part.iter().position(|byte| *byte == b'=');
-            let (key, value) = part.split_at(equals.map_or(0, |at| at.saturating_add(1)));
-            let key_name = key.strip_suffix(b"=").unwrap_or_default();
-            let stripped = RETURN_ADDRESSES.contains(&key_name).then(|| self.after_prefix(value)).flatten();
-            out.extend_from_slice(key);
-            match stripped {
-                Some(rest) => {
-                    let encoded = value.starts_with(b"%");
-                    for segment in &self.public.prefix {
-                        out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
-                        out.extend_from_slice(segment);
-                    }
-                    if !matches!(symbol(rest, 0, true, b'/'), Sym::Yes(_)) {
-                        out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
-                    }
-                    out.extend_from_slice(rest);
-                    changed = true;
-                }
-                None => out.extend_from_slice(value),
-            }
-        }
-        changed.then_some(out)
+        moved(path, &self.internal.prefix, &self.public.prefix)
     }
 
     /// The path of a cookie, mapped outwards in every mode: a browser asks for public paths only. A cookie for the
@@ -300,6 +358,77 @@ impl Origins {
         }
         self.without_prefix(path)
     }
+}
+
+/// The path with another prefix, if it has that one. Both are segments.
+fn moved(path: &[u8], from: &[Vec<u8>], to: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let start = path.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let (space, path) = path.split_at_checked(start)?;
+    // `%2FPlone` is a file's name; `&#47;Plone` in HTML is a path.
+    path.first().filter(|byte| matches!(byte, b'/' | b'&'))?;
+    // Neither an empty link, which means "here", nor `//`, which means another host.
+    let mut rest = after_prefix(path, from)?;
+    let mut slash = link_slash(rest);
+    while let Some(tail) = slash.and_then(|length| rest.get(length..)) {
+        let next = link_slash(tail);
+        if next.is_none() {
+            break;
+        }
+        (rest, slash) = (tail, next);
+    }
+    let slash: &[u8] = if slash.is_some() { b"" } else { b"/" };
+    let mut link = Vec::with_capacity(path.len().saturating_add(64));
+    link.extend_from_slice(space);
+    for segment in to {
+        link.push(b'/');
+        link.extend_from_slice(segment);
+    }
+    link.extend_from_slice(slash);
+    link.extend_from_slice(rest);
+    if is_host(&link) { None } else { Some(link) }
+}
+
+fn after_prefix<'a>(path: &'a [u8], prefix: &[Vec<u8>]) -> Option<&'a [u8]> {
+    if prefix.is_empty() {
+        let Sym::Yes(slash) = symbol(path, 0, true, b'/') else { return None };
+        let is_host = matches!(read(path, slash, true), Read::Char(0x2f | 0x5c, _));
+        return if is_host { None } else { Some(path) };
+    }
+    match prefix_at(prefix, path, 0, true) {
+        Prefix::Ends(_, end) => path.get(end..),
+        _ => None,
+    }
+}
+
+/// Maps the paths that the query carries as return addresses. Other parameters may be paths as data
+/// (`paths:list=/Plone/x`), which the backend needs as they are.
+fn return_address(link: &[u8], from: &[Vec<u8>], to: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let query = memchr::memchr(b'?', link)?.saturating_add(1);
+    let mut out = link.get(..query)?.to_vec();
+    let mut changed = false;
+    for part in link.get(query..)?.split_inclusive(|byte| matches!(byte, b'&' | b';')) {
+        let equals = part.iter().position(|byte| *byte == b'=');
+        let (key, value) = part.split_at(equals.map_or(0, |at| at.saturating_add(1)));
+        let key_name = key.strip_suffix(b"=").unwrap_or_default();
+        let stripped = RETURN_ADDRESSES.contains(&key_name).then(|| after_prefix(value, from)).flatten();
+        out.extend_from_slice(key);
+        match stripped {
+            Some(rest) => {
+                let encoded = value.starts_with(b"%");
+                for segment in to {
+                    out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
+                    out.extend_from_slice(segment);
+                }
+                if !matches!(symbol(rest, 0, true, b'/'), Sym::Yes(_)) {
+                    out.extend_from_slice(if encoded { b"%2F" } else { b"/" });
+                }
+                out.extend_from_slice(rest);
+                changed = true;
+            }
+            None => out.extend_from_slice(value),
+        }
+    }
+    changed.then_some(out)
 }
 
 /// Query parameters of CMSs that say where to go afterwards (Plone: facts of its login, challenge and editing).
@@ -390,6 +519,8 @@ fn name(host: &[u8], port: u16, listed: bool, internal: &Address, public: &Addre
         as_word: secret && host.contains(&b'.'),
         as_authority: true,
         only_scheme: None,
+        only_prefix: false,
+        site: 0,
         secret: secret && (host.contains(&b'.') || host.contains(&b':')),
     };
     if host == public.host {
@@ -450,8 +581,13 @@ fn ends_with_label(host: &[u8], tail: &[u8]) -> bool {
 fn merge(names: Vec<Name>) -> Vec<Name> {
     let mut merged: Vec<Name> = Vec::new();
     for name in names {
-        match merged.iter_mut().find(|other| other.host == name.host && other.only_scheme == name.only_scheme)
-        {
+        let same = |other: &&mut Name| {
+            other.host == name.host
+                && other.only_scheme == name.only_scheme
+                && other.only_prefix == name.only_prefix
+                && other.site == name.site
+        };
+        match merged.iter_mut().find(same) {
             Some(other) => {
                 other.ports.extend(name.ports);
                 other.without_port |= name.without_port;

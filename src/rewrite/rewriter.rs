@@ -3,7 +3,9 @@
 use super::coding::{Coding, Decoder, Encoder, STEP};
 use super::headers::Plan;
 use super::html::Links;
-use super::origins::Origins;
+use super::lazy::LazyLinks;
+use super::links::Way;
+use super::origins::{Mode, Origins};
 use super::stream::Stream;
 use super::wide::{Order, Wide};
 use bytes::Bytes;
@@ -24,26 +26,42 @@ struct Coded {
     encoder: Option<Encoder>,
 }
 
-struct Text {
+/// The way of text, once it is decoded, out or in.
+pub(super) struct Text {
     wide: Wide,
-    links: Option<Links>,
+    links: Tags,
     stream: Stream,
+}
+
+/// Who reads the tags.
+enum Tags {
+    Nobody,
+    All(Box<Links>),
+    IfNeeded(Box<LazyLinks>),
 }
 
 impl fmt::Debug for Rewriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rewriter").field("html", &self.text.links.is_some()).finish_non_exhaustive()
+        f.debug_struct("Rewriter")
+            .field("html", &!matches!(self.text.links, Tags::Nobody))
+            .finish_non_exhaustive()
     }
 }
 
 impl Rewriter {
     /// What the plan says; nothing for [`Plan::Pass`].
     pub(super) fn new(origins: &Arc<Origins>, plan: Plan) -> Option<Self> {
-        let links = |xml| Some(Links::new(origins.clone(), xml));
+        let links = |xml| match origins.mode() {
+            Mode::Safety => LazyLinks::new(Way::outward(origins.clone()), xml)
+                .map_or(Tags::Nobody, |links| Tags::IfNeeded(Box::new(links))),
+            Mode::Forwarded | Mode::Full => {
+                Tags::All(Box::new(Links::new(Way::outward(origins.clone()), xml)))
+            }
+        };
         let (coding, map, links) = match plan {
             Plan::Pass => return None,
-            Plan::Text(coding) => (coding, origins.outward(), None),
-            Plan::Styled(coding) => (coding, origins.styles(), None),
+            Plan::Text(coding) => (coding, origins.outward(), Tags::Nobody),
+            Plan::Styled(coding) => (coding, origins.styles(), Tags::Nobody),
             Plan::Html(coding) => (coding, origins.outward(), links(false)),
             Plan::Xhtml(coding) => (coding, origins.outward(), links(true)),
         };
@@ -104,12 +122,21 @@ impl Rewriter {
 }
 
 impl Text {
-    fn push(&mut self, chunk: Bytes, end: bool, out: &mut impl FnMut(Bytes)) {
+    /// For the body of a request: with its links, if it is a page.
+    pub(super) fn inward(origins: &Arc<Origins>, order: Option<Order>, plan: Plan) -> Self {
+        let links = |xml| Tags::All(Box::new(Links::new(Way::inward(origins.clone()), xml)));
+        let (map, links) = match plan {
+            Plan::Html(_) => (origins.inward(), links(false)),
+            Plan::Xhtml(_) => (origins.inward(), links(true)),
+            Plan::Styled(_) => (origins.inward_styles(), Tags::Nobody),
+            Plan::Pass | Plan::Text(_) => (origins.inward(), Tags::Nobody),
+        };
+        Self { wide: Wide::new(order), links, stream: Stream::new(map.clone()) }
+    }
+
+    pub(super) fn push(&mut self, chunk: Bytes, end: bool, out: &mut impl FnMut(Bytes)) {
         let Self { wide, links, stream } = self;
-        let mut text = wide.narrow(chunk, end);
-        if let Some(links) = links {
-            text = links.push(text);
-        }
+        let text = links.push(wide.narrow(chunk, end));
         let mut widened = |piece| {
             let piece = wide.widen(piece);
             if !piece.is_empty() {
@@ -120,13 +147,29 @@ impl Text {
         if !end {
             return;
         }
-        if let Some(links) = links {
-            stream.push(links.finish(), &mut widened);
-        }
+        stream.push(links.finish(), &mut widened);
         stream.finish(&mut widened);
         let rest = wide.finish();
         if !rest.is_empty() {
             out(rest);
+        }
+    }
+}
+
+impl Tags {
+    fn push(&mut self, text: Bytes) -> Bytes {
+        match self {
+            Self::Nobody => text,
+            Self::All(links) => links.push(text),
+            Self::IfNeeded(links) => links.push(text),
+        }
+    }
+
+    fn finish(&mut self) -> Bytes {
+        match self {
+            Self::Nobody => Bytes::new(),
+            Self::All(links) => links.finish(),
+            Self::IfNeeded(links) => links.finish(),
         }
     }
 }

@@ -76,11 +76,12 @@ impl Sites {
         if is_loopback(host) {
             return None;
         }
-        let public = |map: &'_ Arc<Map>| {
-            let named = map.grammar().names.iter().any(|name| name.host.eq_ignore_ascii_case(host));
-            named && !map.grammar().target.host.eq_ignore_ascii_case(host)
-        };
-        self.0.iter().find(|map| public(map)).map(|map| map.grammar().target.host.as_slice())
+        self.0.iter().find_map(|map| {
+            let grammar = map.grammar();
+            let name = grammar.names.iter().find(|name| name.host.eq_ignore_ascii_case(host))?;
+            let (_, target) = grammar.site(name.site);
+            (!target.host.eq_ignore_ascii_case(host)).then_some(target.host.as_slice())
+        })
     }
 
     fn remaining(&self, text: &[u8]) -> usize {

@@ -7,6 +7,9 @@ use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 use http::header::{CONTENT_TYPE, HeaderMap};
 use std::mem;
 
+/// So many bytes of ASCII alone are no UTF-16, whatever the label: in Chinese that happens once in many thousand texts.
+const SURE: usize = 8;
+
 /// The order of the bytes in a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
@@ -26,7 +29,7 @@ pub(super) struct Wide {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The first two bytes tell; else it is as labelled.
+    /// The first bytes tell; else it is as labelled.
     Undecided(Option<Order>),
     Wide(Order),
     /// Any other encoding.
@@ -71,12 +74,20 @@ impl Wide {
         text.extend_from_slice(&chunk);
         if let State::Undecided(labelled) = self.state {
             self.state = match text.as_slice() {
-                [0xff, 0xfe, ..] | [b'<', 0, ..] => State::Wide(Order::Little),
-                [0xfe, 0xff, ..] | [0, b'<', ..] => State::Wide(Order::Big),
-                [] => self.state,
-                [0xff | 0xfe | b'<' | 0] if !end => self.state,
-                [_] if labelled.is_some() && !end => self.state,
-                _ => labelled.map_or(State::Narrow, State::Wide),
+                // In no other encoding is there a zero byte beside a letter.
+                [0xff, 0xfe, ..] | [b'\t'..=b'~', 0, ..] => State::Wide(Order::Little),
+                [0xfe, 0xff, ..] | [0, b'\t'..=b'~', ..] => State::Wide(Order::Big),
+                [] | [_] if !end => self.state,
+                text if labelled.is_some() => {
+                    let start = text.get(..SURE).unwrap_or(text);
+                    match (start.iter().all(|byte| matches!(byte, 1..=0x7f)), end || start.len() == SURE) {
+                        // A label can be wrong, and then all the names in it would get out.
+                        (true, true) => State::Narrow,
+                        (true, false) => self.state,
+                        (false, _) => labelled.map_or(State::Narrow, State::Wide),
+                    }
+                }
+                _ => State::Narrow,
             };
         }
         match self.state {
@@ -188,6 +199,15 @@ mod tests {
         assert_eq!(through(Some(Order::Big), b"\0a\0b", 1).0, b"ab", "without a mark, as labelled");
         assert_eq!(through(None, b"<\0a\0", 1).0, b"<a", "or as XML begins");
         assert_eq!(through(None, b"<ab", 1).0, b"<ab");
+        for size in [1, 3, 100] {
+            assert_eq!(through(None, b"s\0e\0e\0", size).0, b"see", "labelled as something else");
+            assert_eq!(
+                through(Some(Order::Big), b"http://localhost", size).0,
+                b"http://localhost",
+                "labelled wrongly"
+            );
+            assert_eq!(through(Some(Order::Little), b"<p>", size).0, b"<p>", "labelled wrongly, and short");
+        }
     }
 
     proptest! {

@@ -23,19 +23,45 @@ pub enum Name {
     Browser,
 }
 
-impl Name {
-    /// The cookie's name for a site that browsers reach by https (`secure`) or by http. Browsers refuse a
-    /// `__Host-` cookie that is not Secure, and nobody but this very host can set one.
-    pub fn on(self, secure: bool) -> &'static str {
-        match (self, secure) {
-            (Self::Session, true) => "__Host-lychgate",
-            (Self::Session, false) => "lychgate",
-            (Self::Form, true) => "__Host-lychgate-form",
-            (Self::Form, false) => "lychgate-form",
-            (Self::Reset, true) => "__Host-lychgate-reset",
-            (Self::Reset, false) => "lychgate-reset",
-            (Self::Browser, true) => "__Host-lychgate-browser",
-            (Self::Browser, false) => "lychgate-browser",
+/// What the gate's cookies are called at one site.
+///
+/// Cookies belong to a host name: neither port nor scheme keeps them apart, and a path does so only downwards. So where several
+/// sites have one host name, each one's cookies carry the site's name: `__Host-lychgate.intra`, `__Host-lychgate-form.intra`. A
+/// `Path` in their place would cost the prefix, which forbids one, and with it the certainty that nobody but this host has
+/// set the cookie; and the cookie of a site at `/` would still go to one at `/intra`. Names of sites have no dot in
+/// them ([`crate::config`]), so no two cookies are called alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    secure: bool,
+    session: String,
+    form: String,
+    reset: String,
+    browser: String,
+}
+
+impl Names {
+    /// For a site that browsers reach by https (`secure`) or by http; `site` is its name, if it shares its host with others.
+    /// Browsers refuse a `__Host-` cookie that is not Secure, and nobody but this very host can set one.
+    pub fn new(secure: bool, site: Option<&str>) -> Self {
+        let prefix = if secure { "__Host-" } else { "" };
+        let site = site.map(|site| format!(".{site}")).unwrap_or_default();
+        let name = |kind: &str| format!("{prefix}lychgate{kind}{site}");
+        Self {
+            secure,
+            session: name(""),
+            form: name("-form"),
+            reset: name("-reset"),
+            browser: name("-browser"),
+        }
+    }
+
+    /// The name of one of them.
+    pub fn of(&self, name: Name) -> &str {
+        match name {
+            Name::Session => &self.session,
+            Name::Form => &self.form,
+            Name::Reset => &self.reset,
+            Name::Browser => &self.browser,
         }
     }
 }
@@ -46,13 +72,13 @@ const NOT_IN_VALUES: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';
 /// A Set-Cookie value: HttpOnly, SameSite=Lax, Path=/, Secure if the site is; it lasts as long as the
 /// browser runs, or for `max_age`. Bytes of `value` that a cookie cannot hold are percent-encoded.
 #[expect(clippy::expect_used)] // Names and attributes are ASCII, and so is an encoded value.
-pub fn set(name: Name, secure: bool, value: &str, max_age: Option<Duration>) -> HeaderValue {
+pub fn set(name: Name, names: &Names, value: &str, max_age: Option<Duration>) -> HeaderValue {
     let value = utf8_percent_encode(value, NOT_IN_VALUES).to_string();
-    let mut cookie = cookie::Cookie::build((name.on(secure), value))
+    let mut cookie = cookie::Cookie::build((names.of(name), value))
         .path("/")
         .http_only(true)
         .same_site(cookie::SameSite::Lax)
-        .secure(secure)
+        .secure(names.secure)
         .build();
     cookie.set_max_age(
         max_age
@@ -64,8 +90,8 @@ pub fn set(name: Name, secure: bool, value: &str, max_age: Option<Duration>) -> 
 }
 
 /// A Set-Cookie value that makes the browser forget the cookie.
-pub fn clear(name: Name, secure: bool) -> HeaderValue {
-    set(name, secure, "", Some(Duration::ZERO))
+pub fn clear(name: Name, names: &Names) -> HeaderValue {
+    set(name, names, "", Some(Duration::ZERO))
 }
 
 /// Every pair of every Cookie line, in order, without copying. What stands before the first `=` is the
@@ -78,7 +104,7 @@ pub fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// The values of every cookie with exactly this name, in order.
-pub fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
+pub fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     pairs(headers).filter(move |(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
 }
 
@@ -124,15 +150,16 @@ fn pieces(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
 }
 
-/// `lychgate`, `lychgate-…`, and both with the prefix, in any case.
-fn is_ours(name: &[u8]) -> bool {
+/// Whether a cookie of this name is the gate's own, at whichever site: `lychgate`, `lychgate-…`, `lychgate.…`, and all with the
+/// prefix, in any case. No backend is told of one, and none may set one: it would be another site's just as well.
+pub fn is_ours(name: &[u8]) -> bool {
     let name = match name.split_at_checked(b"__Host-".len()) {
         Some((prefix, rest)) if prefix.eq_ignore_ascii_case(b"__Host-") => rest,
         _ => name,
     };
     match name.split_at_checked(b"lychgate".len()) {
         Some((base, rest)) => {
-            base.eq_ignore_ascii_case(b"lychgate") && (rest.is_empty() || rest.starts_with(b"-"))
+            base.eq_ignore_ascii_case(b"lychgate") && matches!(rest.first(), None | Some(b'-' | b'.'))
         }
         None => false,
     }

@@ -17,6 +17,7 @@ mod id;
 mod map;
 mod record;
 mod sessions;
+mod shown;
 mod upkeep;
 
 use std::time::Duration;
@@ -30,6 +31,8 @@ use crate::store::SessionRow;
 pub use self::id::SessionId;
 pub use self::record::{Kept, Session};
 pub use self::sessions::{NewSession, Sessions};
+pub use self::shown::Shown;
+pub(crate) use self::shown::moment;
 
 /// The section `[session]`.
 #[derive(Clone, Debug, Deserialize)]

@@ -177,9 +177,9 @@ impl Sessions {
 
     /// The live session of `site` that a request's cookies name. A sibling host can add cookies of our name
     /// (cookie tossing): of up to four, exactly one may name a live session; otherwise there is none.
-    pub fn find_in(&self, site: &str, secure: bool, headers: &HeaderMap) -> Option<Arc<Session>> {
+    pub fn find_in(&self, site: &str, names: &cookie::Names, headers: &HeaderMap) -> Option<Arc<Session>> {
         let mut found: Option<Arc<Session>> = None;
-        for (count, value) in cookie::values(headers, cookie::Name::Session.on(secure)).enumerate() {
+        for (count, value) in cookie::values(headers, names.of(cookie::Name::Session)).enumerate() {
             if count == MOST_COOKIES {
                 return None;
             }
@@ -242,6 +242,14 @@ impl Sessions {
                 && user.as_ref().is_none_or(|user| account::canonical(session.user()) == *user)
                 && self.is_live(session)
         })
+    }
+
+    /// Whether the store takes changes: one that changes nothing.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn try_store(&self) -> Result<(), StoreError> {
+        self.store.sweep_sessions(Vec::new(), crate::clock::Timestamp::from_millis(0)).await.map(drop)
     }
 
     async fn end_listed(&self, sessions: Vec<Arc<Session>>) -> Result<usize, StoreError> {

@@ -19,6 +19,8 @@ pub struct Gate {
     pub address: SocketAddr,
     /// Where it takes mail, if it does.
     pub mail: Option<SocketAddr>,
+    /// Where it answers operators, if it does.
+    pub admin: Option<SocketAddr>,
     /// The time, as it believes.
     pub clock: ManualClock,
     running: Option<Running>,
@@ -61,6 +63,7 @@ impl Gate {
         let mut gate = Self {
             address: ([127, 0, 0, 1], 0).into(),
             mail: None,
+            admin: None,
             clock,
             running: None,
             folder,
@@ -94,6 +97,7 @@ impl Gate {
         let running = listen::start(&Arc::new(opened.unwrap())).unwrap();
         self.address = running.addresses()[0];
         self.mail = running.mail_address();
+        self.admin = running.admin_address();
         self.running = Some(running);
     }
 

@@ -5,6 +5,8 @@
 pub mod browser;
 pub mod gate;
 pub mod journey;
+pub mod mailer;
 pub mod mailsink;
 pub mod raw;
 pub mod standin;
+pub mod wire;

@@ -162,6 +162,73 @@ fn scripts_and_editors_are_translated_too() {
 }
 
 #[test]
+fn the_links_of_webdav_requests_are_translated() {
+    let report = |path: &str| {
+        format!(
+            "<D:report xmlns:D=\"DAV:\"><D:href>{path}</D:href><D:owner><D:href>//e/x</D:href></D:owner><p>/docs</p></D:report>"
+        )
+    };
+    for media_type in ["application/xml", "text/xml; charset=\"utf-8\"", "application/davmount+xml"] {
+        check(LOCAL, media_type, &[("root", &report("/docs/"), &report("/Plone/docs/"))]);
+        check(UNDER, media_type, &[("below a path", &report("/intranet/docs"), &report("/Plone/docs"))]);
+    }
+    check(LOCAL, "application/json", &[("not xml", &report("/docs/"), &report("/docs/"))]);
+}
+
+/// A file as an editor or a WebDAV client gets it, and puts it back.
+#[test]
+fn a_page_that_is_put_back_is_stored_as_it_was() {
+    let wide = |text: &str| -> Vec<u8> {
+        format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect()
+    };
+    let page = "<!DOCTYPE html><a href=\"/Plone/docs\" title='/docs'>http://localhost:8088/Plone/x</a> <a href=\"docs?came_from=/Plone/y\">\n\
+        <img src=/Plone/a.png srcset=\"/Plone/a 1x, /Plone/b 2x\"><a href=\"//localhost:8088/Plone\"><input value=\"/Plone/x\">\
+        <style>b{c:url(/Plone/d)}</style><i style=\"e:url('/Plone/f')\"><textarea><a href=\"/Plone/x\"></textarea>\
+        <a href=\"https://elsewhere.example/Plone\"><script type=importmap>{\"a\": \"/Plone/a.js\"}</script><!-- /Plone/x -->\
+        <meta http-equiv=refresh content=\"5;/Plone/x\"><iframe srcdoc=\"<a href='/Plone/x&#39;&gt;\"></iframe>\u{e9}";
+    let sheet = "@import \"/Plone/a.css\"; b{c:url(/Plone/d.png)} /* http://localhost:8088/Plone/x */";
+    let narrow = |text: &str| text.as_bytes().to_vec();
+    type Encode<'a> = &'a dyn Fn(&str) -> Vec<u8>;
+    for (media_type, text, file) in [
+        ("text/html", page, &narrow as Encode<'_>),
+        ("text/html; charset=utf-16", page, &wide),
+        ("application/xhtml+xml", page, &narrow),
+        ("text/css", sheet, &narrow),
+        ("text/plain", page, &narrow),
+        ("application/json", page, &narrow),
+        ("image/svg+xml", page, &narrow),
+    ] {
+        for (site, mode) in
+            [(LOCAL, Mode::Full), (LOCAL, Mode::Forwarded), (UNDER, Mode::Full), (UNDER, Mode::Forwarded)]
+        {
+            let origins = Arc::new(origins(site, mode));
+            // What the backend calls itself.
+            let public = site.1.trim_end_matches("/intranet");
+            let address = if mode == Mode::Full { "http://localhost:8088" } else { public };
+            let file = file(
+                &text
+                    .replace("http://localhost:8088", address)
+                    .replace("//localhost:8088", address.split_at(address.find("//").unwrap()).1),
+            );
+            let mime = headers(&[("content-type", media_type)]);
+            let plan = plan(&origins, "/a", &mime);
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let body = RewriteBody::new(Full::from(file.clone()), &origins, plan).labelled(&mime);
+            let shown = runtime.block_on(body.collect()).unwrap().to_bytes();
+            assert_ne!(shown, file, "{media_type}");
+            for size in [1, 7, usize::MAX] {
+                let stored = translated(&origins, &mime, &shown, size);
+                assert_eq!(
+                    String::from_utf8_lossy(&stored),
+                    String::from_utf8_lossy(&file),
+                    "{media_type}, {site:?}, {mode:?}, {size}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_no_text_is_not_touched_and_nothing_is_where_the_backend_knows_its_address() {
     let translates = |mode, rows: &[(&'static str, &str)]| {
         Translation::of(&Arc::new(origins(LOCAL, mode)), &headers(rows)).is_some()

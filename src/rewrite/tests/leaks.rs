@@ -91,6 +91,54 @@ async fn no_body_names_the_inside() {
             r#"<body data-base-url="https://public.example.org/docs" data-portal-url="https://public.example.org">"#,
         ),
         (
+            "more data on body",
+            "text/html",
+            r#"<body data-view-url="http://localhost:8088/Plone/docs/view" data-i18ncatalogurl="http://localhost:8088/Plone/plonejsi18n">"#,
+            r#"<body data-view-url="https://public.example.org/docs/view" data-i18ncatalogurl="https://public.example.org/plonejsi18n">"#,
+        ),
+        (
+            "select2",
+            "text/html",
+            r#"<input data-pat-select2='{"vocabularyUrl": "http://localhost:8088/Plone/@@getVocabulary?name=x"}'>"#,
+            r#"<input data-pat-select2='{"vocabularyUrl": "https://public.example.org/@@getVocabulary?name=x"}'>"#,
+        ),
+        (
+            "related items, paths stay",
+            "text/html",
+            r#"data-pat-relateditems="{&quot;rootUrl&quot;: &quot;http://localhost:8088/Plone&quot;, &quot;basePath&quot;: &quot;/Plone/docs&quot;}""#,
+            r#"data-pat-relateditems="{&quot;rootUrl&quot;: &quot;https://public.example.org&quot;, &quot;basePath&quot;: &quot;/Plone/docs&quot;}""#,
+        ),
+        (
+            "rich text, escaped twice",
+            "text/html",
+            r#"data-pat-textareamimetypeselector="{&quot;o&quot;: &quot;{\&quot;base&quot;: \&quot;http:\/\/localhost:8088\/Plone\&quot;}&quot;}""#,
+            r#"data-pat-textareamimetypeselector="{&quot;o&quot;: &quot;{\&quot;base&quot;: \&quot;https:\/\/public.example.org\&quot;}&quot;}""#,
+        ),
+        (
+            "4.3's editor",
+            "text/html",
+            r#"<textarea data-mce-config="{&quot;document_base_url&quot;: &quot;http://localhost:8088/Plone/docs/&quot;}"></textarea>"#,
+            r#"<textarea data-mce-config="{&quot;document_base_url&quot;: &quot;https://public.example.org/docs/&quot;}"></textarea>"#,
+        ),
+        (
+            "vocabulary, contents",
+            "application/json; charset=utf-8",
+            r#"{"results": [{"getURL": "http://localhost:8088/Plone/a", "path": "/Plone/a"}], "@@fc-contextInfo": "http:\/\/localhost:8088\/Plone"}"#,
+            r#"{"results": [{"getURL": "https://public.example.org/a", "path": "/Plone/a"}], "@@fc-contextInfo": "https:\/\/public.example.org"}"#,
+        ),
+        (
+            "rss 1.0's list, atom's self and logo",
+            "application/rss+xml",
+            r#"<rdf:li rdf:resource="http://localhost:8088/Plone/a"/><atom:link href="http://localhost:8088/Plone/rss.xml"/><logo>http://localhost:8088/Plone/logo</logo>"#,
+            r#"<rdf:li rdf:resource="https://public.example.org/a"/><atom:link href="https://public.example.org/rss.xml"/><logo>https://public.example.org/logo</logo>"#,
+        ),
+        (
+            "leading space and root-relative",
+            "text/html",
+            r#"<a href=" /Plone/docs"><link href="/Plone/a.css">"#,
+            r#"<a href=" /docs"><link href="/a.css">"#,
+        ),
+        (
             "live search",
             "text/html",
             r#"data-pat-livesearch="ajaxUrl:http://localhost:8088/Plone/@@ajax-search""#,
@@ -206,7 +254,9 @@ async fn no_body_names_the_inside() {
         ),
     ];
     for (row, media_type, input, want) in rows {
-        assert_eq!(body(Mode::Full, "/x", media_type, *input).await, *want, "{row}");
+        for mode in [Mode::Safety, Mode::Forwarded, Mode::Full] {
+            assert_eq!(body(mode, "/x", media_type, *input).await, *want, "{row}, {mode:?}");
+        }
     }
 }
 
@@ -228,7 +278,7 @@ async fn what_people_typed_is_mapped_in_every_mode() {
         ),
         ("json, colon too", r#""http\u003a//localhost\u003a8088""#, r#""https\u003a//public.example.org""#),
     ] {
-        for mode in [Mode::Safety, Mode::Full] {
+        for mode in [Mode::Safety, Mode::Forwarded, Mode::Full] {
             assert_eq!(body(mode, "/x", "text/html", input).await, want, "{row}");
         }
     }
@@ -265,13 +315,14 @@ async fn data_and_files_are_not_links() {
         ("image", "image/png", "http://localhost:8088/Plone/a"),
         ("unknown", "application/octet-stream", "http://localhost:8088/Plone/a"),
     ] {
-        assert_eq!(body(Mode::Full, "/x", media_type, input).await, input, "{row}");
+        for mode in [Mode::Safety, Mode::Forwarded, Mode::Full] {
+            assert_eq!(body(mode, "/x", media_type, input).await, input, "{row}, {mode:?}");
+        }
     }
 }
 
 #[test]
 fn no_redirect_names_the_inside() {
-    let origins = origins(Mode::Full);
     for (row, name, value, want) in [
         ("redirect", "location", "http://localhost:8088/Plone", "https://public.example.org"),
         (
@@ -299,9 +350,11 @@ fn no_redirect_names_the_inside() {
             "https://public.example.org/docs/file",
         ),
     ] {
-        let mut headers = HeaderMap::new();
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        response_headers(&origins, Plan::Pass, &mut headers);
-        assert_eq!(headers[name], want, "{row}");
+        for mode in [Mode::Safety, Mode::Forwarded, Mode::Full] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            response_headers(&origins(mode), Plan::Pass, &mut headers);
+            assert_eq!(headers[name], want, "{row}, {mode:?}");
+        }
     }
 }

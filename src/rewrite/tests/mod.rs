@@ -389,66 +389,176 @@ fn paths_in_style_sheets_and_dav_answers_are_links() {
         assert_eq!(text(&full.styles().rewrite(input.as_bytes())), want);
         assert_eq!(text(&full.styles().rewrite_slowly(input.as_bytes())), want);
         assert_eq!(text(&full.rewrite(input.as_bytes())), input, "left alone elsewhere");
+        let safety = origins(LOCAL, Mode::Safety);
+        assert_eq!(text(&safety.styles().rewrite(input.as_bytes())), want, "what people typed as well");
+        let left = safety.with(&Settings { links: false, ..Settings::default() });
         assert_eq!(
-            text(&origins(LOCAL, Mode::Safety).styles().rewrite(input.as_bytes())),
+            text(&left.styles().rewrite(input.as_bytes())),
             input,
-            "left alone with virtual hosting"
+            "unless a folder is named like that"
         );
+    }
+    let root = origins(ROOT, Mode::Full);
+    for (row, input, want) in [
+        ("only a public prefix", "b{c:url(/x.png) url('/')}", "b{c:url(/cms/x.png) url('/cms/')}"),
+        ("import", "@import \"/a.css\";", "@import \"/cms/a.css\";"),
+        ("dav", "<D:href>/docs</D:href><href>/</href>", "<D:href>/cms/docs</D:href><href>/cms/</href>"),
+        ("other hosts", "url(//e/x) url(/\\e) url(x/y) a / b", "url(//e/x) url(/\\e) url(x/y) a / b"),
+        (
+            "with an address",
+            "url(http://cms.lan/x)url(/y)",
+            "url(https://public.example.org/cms/x)url(/cms/y)",
+        ),
+    ] {
+        assert_eq!(text(&root.styles().rewrite(input.as_bytes())), want, "{row}");
+        assert_eq!(text(&root.styles().rewrite_slowly(input.as_bytes())), want, "{row}, the grammar alone");
+        let safety = origins(ROOT, Mode::Safety).styles().rewrite(b"url(/x)").into_owned();
+        assert_eq!(text(&safety), "url(/x)", "nothing internal is in that");
     }
 }
 
 #[test]
-fn a_location_is_mapped_with_its_path_and_its_query() {
-    let rows: &[(&str, &str, Option<&str>, Option<&str>)] = &[
-        // row, value, in safety mode, in full mode
+fn what_belongs_to_another_site_of_the_gate_becomes_its_address() {
+    let site = |backend, public| origins((backend, public, &[]), Mode::Safety);
+    let intranet = ("http://cms.lan:8080/Intranet", "https://www.example.org/intra");
+    let archive = ("http://cms.lan:8080/Plone/archive", "https://archive.example.org");
+    let wiki = ("http://wiki.lan", "https://wiki.example.org");
+    let others = || [intranet, archive, wiki].map(|(backend, public)| site(backend, public));
+    let rows = [
+        ("own", "http://cms.lan:8080/Plone/a", "https://www.example.org/a"),
+        ("another on the host", "http://cms.lan:8080/Intranet/a", "https://www.example.org/intra/a"),
         (
-            "absolute",
-            "http://localhost:8088/Plone/docs",
-            Some("https://public.example.org/docs"),
-            Some("https://public.example.org/docs"),
+            "another, encoded",
+            "http%3A%2F%2Fcms.lan%3A8080%2FIntranet%2Fa",
+            "https%3A%2F%2Fwww.example.org%2Fintra%2Fa",
         ),
-        ("path", "/Plone/docs?x#y", None, Some("/docs?x#y")),
-        ("path of the root", "/Plone", None, Some("/")),
-        ("another path", "/Plonex", None, None),
-        ("elsewhere", "https://sso.example.org/?came_from=1", None, None),
+        ("another, in json", r"http:\/\/cms.lan:8080\/Intranet", r"https:\/\/www.example.org\/intra"),
+        ("another below", "http://cms.lan:8080/Plone/archive/a", "https://archive.example.org/a"),
+        ("alike", "http://cms.lan:8080/Plone/archives", "https://www.example.org/archives"),
+        ("nobody's", "http://cms.lan:8080/x", "https://www.example.org/x"),
+        (
+            "another host",
+            "see http://wiki.lan/a and wiki.lan.",
+            "see https://wiki.example.org/a and wiki.example.org.",
+        ),
+        (
+            "public",
+            "https://www.example.org/intra/a https://wiki.example.org",
+            "https://www.example.org/intra/a https://wiki.example.org",
+        ),
+    ];
+    let own = site("http://cms.lan:8080/Plone", "https://www.example.org").beside(&others());
+    for (row, input, want) in rows {
+        let got = own.rewrite(input.as_bytes());
+        assert_eq!(text(&got), want, "{row}");
+        assert_eq!(text(&own.outward().rewrite_slowly(input.as_bytes())), want, "{row}: the grammar alone");
+        assert_eq!(text(&own.rewrite(&got)), want, "{row}: twice is not once");
+    }
+    // The same from below: all three see the same.
+    let [intranet, archive, wiki] = others();
+    let root = site("http://cms.lan:8080/Plone", "https://www.example.org");
+    let below = archive.beside(&[root, intranet, wiki]);
+    for (row, input, want) in rows.iter().filter(|(row, ..)| *row != "nobody's") {
+        assert_eq!(text(&below.rewrite(input.as_bytes())), *want, "{row}, from below");
+    }
+}
+
+/// A backend that was told its public address by fields: it writes the public host, but may not know that its path is another.
+#[test]
+fn a_backend_that_heeds_its_public_host_only_has_its_path_mapped() {
+    let forwarded = origins(LOCAL, Mode::Forwarded);
+    for (row, input, want) in [
+        ("its own path", "https://public.example.org/Plone/x", "https://public.example.org/x"),
+        ("site root", "\"https://public.example.org/Plone\"", "\"https://public.example.org\""),
+        ("scheme not heeded", "http://public.example.org/Plone/x", "https://public.example.org/x"),
+        ("json", r"https:\/\/public.example.org\/Plone\/x", r"https:\/\/public.example.org\/x"),
+        ("percent", "https%3A%2F%2Fpublic.example.org%2FPlone%2Fx", "https%3A%2F%2Fpublic.example.org%2Fx"),
+        ("in a text", "at public.example.org/Plone/x", "at public.example.org/x"),
+        ("the internal host", "http://localhost:8088/Plone/x", "https://public.example.org/x"),
+        ("public already", "https://public.example.org/x", "https://public.example.org/x"),
+        ("another path", "https://public.example.org/Plonex", "https://public.example.org/Plonex"),
+        ("another port", "https://public.example.org:81/Plone/x", "https://public.example.org:81/Plone/x"),
+        ("the host alone", "public.example.org", "public.example.org"),
+    ] {
+        let got = forwarded.rewrite(input.as_bytes());
+        assert_eq!(text(&got), want, "{row}");
+        assert_eq!(
+            text(&forwarded.outward().rewrite_slowly(input.as_bytes())),
+            want,
+            "{row}: the grammar alone"
+        );
+        assert_eq!(text(&forwarded.rewrite(&got)), want, "{row}: twice is not once");
+        assert_eq!(forwarded.outward().remaining(&got), 0, "{row}: the public host is no leak");
+    }
+    let inwards =
+        |value| forwarded.to_internal(&HeaderValue::from_static(value)).map(|value| text(value.as_bytes()));
+    assert_eq!(
+        inwards("https://public.example.org/x").as_deref(),
+        Some("https://public.example.org/Plone/x")
+    );
+    assert_eq!(inwards("https://elsewhere.example/x"), None);
+
+    // Its own path is none: one that heeds the public path writes it, one that does not writes `/x`.
+    let root = origins(ROOT, Mode::Forwarded);
+    for (row, input, want) in [
+        ("not heeded", "/x", Some("/cms/x")),
+        ("heeded", "/cms/x", None),
+        ("heeded, the root", "/cms", None),
+        ("alike", "/cmsx", Some("/cms/cmsx")),
+        ("absolute", "https://public.example.org/cms/x", None),
+    ] {
+        let got = root.location(&HeaderValue::from_str(input).unwrap());
+        assert_eq!(got.map(|value| text(value.as_bytes())).as_deref(), want, "{row}");
+        let (sheet, want) = (format!("url({input})"), format!("url({})", want.unwrap_or(input)));
+        assert_eq!(text(&root.styles().rewrite(sheet.as_bytes())), want, "{row}");
+    }
+    assert_eq!(root.to_internal(&HeaderValue::from_static("https://public.example.org/cms/x")), None);
+
+    let same = ("http://localhost:8088/intranet", UNDER.1, UNDER.2);
+    assert_eq!(origins(same, Mode::Forwarded).mode(), Mode::Safety, "one path, nothing to map");
+}
+
+#[test]
+fn a_location_is_mapped_with_its_path_and_its_query() {
+    let rows: &[(&str, &str, Option<&str>)] = &[
+        ("absolute", "http://localhost:8088/Plone/docs", Some("https://public.example.org/docs")),
+        ("path", "/Plone/docs?x#y", Some("/docs?x#y")),
+        ("path of the root", "/Plone", Some("/")),
+        ("another path", "/Plonex", None),
+        ("elsewhere", "https://sso.example.org/?came_from=1", None),
         (
             "Plone 6's challenge",
             "http://localhost:8088/Plone/login?came_from=/Plone/secretpage",
-            Some("https://public.example.org/login?came_from=/Plone/secretpage"),
             Some("https://public.example.org/login?came_from=/secretpage"),
         ),
         (
             "Plone 4.3's challenge",
             "http://localhost:8088/Plone/login?came_from=http%3A//localhost%3A8088/Plone/x",
             Some("https://public.example.org/login?came_from=https%3A//public.example.org/x"),
-            Some("https://public.example.org/login?came_from=https%3A//public.example.org/x"),
         ),
         (
             "original_url",
             "/Plone/@@x?a=1&original_url=http%3A%2F%2Flocalhost%3A8088%2FPlone%2Fx",
-            Some("/Plone/@@x?a=1&original_url=https%3A%2F%2Fpublic.example.org%2Fx"),
             Some("/@@x?a=1&original_url=https%3A%2F%2Fpublic.example.org%2Fx"),
         ),
         (
             "encoded path in the query",
             "/x?came_from=%2FPlone%2Fsecret&b=%2FPlone",
-            None,
             Some("/x?came_from=%2Fsecret&b=%2FPlone"),
         ),
-        ("paths as data", "/x?paths:list=/Plone/secret", None, None),
-        ("never another host", "/Plone//evil.example", None, Some("/evil.example")),
-        ("never another host, backslash", "/Plone/\\evil.example", None, None),
-        ("never another host, backslash behind the prefix", "/Plone\\evil.example", None, None),
-        ("never another host, tab", "/Plone/\t/evil.example", None, None),
+        ("paths as data", "/x?paths:list=/Plone/secret", None),
+        ("never another host", "/Plone//evil.example", Some("/evil.example")),
+        ("never another host, backslash", "/Plone/\\evil.example", None),
+        ("never another host, backslash behind the prefix", "/Plone\\evil.example", None),
+        ("never another host, tab", "/Plone/\t/evil.example", None),
         (
             "never user information",
             "http://localhost:8088/Plone;@evil.example",
             Some("https://public.example.org/;@evil.example"),
-            Some("https://public.example.org/;@evil.example"),
         ),
     ];
-    for (row, value, safety, full) in rows {
-        for (mode, want) in [(Mode::Safety, safety), (Mode::Full, full)] {
+    for (row, value, want) in rows {
+        for mode in [Mode::Safety, Mode::Forwarded, Mode::Full] {
             let got = origins(LOCAL, mode).location(&HeaderValue::from_str(value).unwrap());
             assert_eq!(got.map(|value| text(value.as_bytes())).as_deref(), *want, "{row}, {mode:?}");
         }

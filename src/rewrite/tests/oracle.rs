@@ -1,13 +1,15 @@
 //! What a whole tokeniser (lol_html) makes of a page: slow, and the truth that `html` is tested against.
 
 use super::super::Origins;
-use super::super::links::mapped;
+use super::super::links::{Way, mapped};
 use lol_html::html_content::ContentType;
 use lol_html::{AsciiCompatibleEncoding, ElementContentHandlers, HtmlRewriter, Selector, Settings};
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
-pub(super) fn links(origins: &Origins, page: &[u8]) -> Vec<u8> {
+pub(super) fn links(origins: &Arc<Origins>, page: &[u8]) -> Vec<u8> {
+    let way = Way::outward(origins.clone());
     let everything: Selector = "*".parse().unwrap();
     let styles: Selector = "style".parse().unwrap();
     // This encoding gives each byte a character, so all bytes come back as they were.
@@ -23,7 +25,7 @@ pub(super) fn links(origins: &Origins, page: &[u8]) -> Vec<u8> {
                 .filter(|attribute| seen.insert(attribute.name()))
                 .filter_map(|attribute| {
                     let (name, value) = (attribute.name(), attribute.value());
-                    let new = mapped(origins, tag.as_bytes(), name.as_bytes(), value.as_bytes())?;
+                    let new = mapped(&way, tag.as_bytes(), name.as_bytes(), value.as_bytes())?;
                     Some((name, String::from_utf8(new).unwrap()))
                 })
                 .collect();
@@ -37,7 +39,7 @@ pub(super) fn links(origins: &Origins, page: &[u8]) -> Vec<u8> {
         ElementContentHandlers::default().text(move |text: &mut lol_html::html_content::TextChunk<'_>| {
             sheet.push_str(text.as_str());
             if text.last_in_text_node() {
-                let mapped = origins.styles().rewrite(sheet.as_bytes()).into_owned();
+                let mapped = origins.style_paths(false).rewrite(sheet.as_bytes()).into_owned();
                 text.replace(&String::from_utf8(mapped).unwrap(), ContentType::Html);
                 sheet.clear();
             } else {

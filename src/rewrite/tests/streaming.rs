@@ -1,7 +1,7 @@
 //! The properties that streaming rests on.
 
 use super::super::{Map, Mode, Stream};
-use super::{BELOW, LOCAL, NAMED, SITES, UNDER, origins};
+use super::{BELOW, LOCAL, NAMED, ROOT, SITES, UNDER, origins};
 use bytes::Bytes;
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
@@ -205,9 +205,25 @@ static MAPS: LazyLock<Vec<Arc<Map>>> = LazyLock::new(|| {
     let modes = [Mode::Safety, Mode::Full];
     let outward = SITES.iter().flat_map(|site| modes.map(|mode| origins(*site, mode).styles().clone()));
     outward
+        .chain([LOCAL, UNDER, ROOT].iter().flat_map(|site| {
+            let (forwarded, full) = (origins(*site, Mode::Forwarded), origins(*site, Mode::Full));
+            [
+                forwarded.styles().clone(),
+                full.style_paths(false).clone(),
+                full.strings(false).clone(),
+                full.inward_styles().clone(),
+            ]
+        }))
+        .chain([beside()])
         .chain([origins(LOCAL, Mode::Full).inward().clone(), origins(UNDER, Mode::Full).inward().clone()])
         .collect()
 });
+
+/// Several sites on one gate.
+fn beside() -> Arc<Map> {
+    let others = [UNDER, ROOT, NAMED].map(|site| origins(site, Mode::Safety));
+    origins(LOCAL, Mode::Safety).beside(&others).outward().clone()
+}
 
 fn document() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![

@@ -18,25 +18,32 @@ fn stripped(lines: &[&[u8]]) -> Option<String> {
 #[test]
 fn set_cookies_carry_what_their_site_needs() {
     let day = Some(Duration::from_secs(86_400));
+    let (https, http) = (Names::new(true, None), Names::new(false, None));
+    let intra = Names::new(true, Some("intra"));
     for (name, header, expected) in [
         (
             "https, until the browser closes",
-            set(Name::Session, true, "abc", None),
+            set(Name::Session, &https, "abc", None),
             "__Host-lychgate=abc; HttpOnly; SameSite=Lax; Secure; Path=/",
         ),
         (
             "http, remembered",
-            set(Name::Session, false, "abc", day),
+            set(Name::Session, &http, "abc", day),
             "lychgate=abc; HttpOnly; SameSite=Lax; Path=/; Max-Age=86400",
         ),
         (
             "forgotten",
-            clear(Name::Reset, true),
+            clear(Name::Reset, &https),
             "__Host-lychgate-reset=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0",
         ),
         (
+            "one of several sites on its host",
+            set(Name::Form, &intra, "abc", None),
+            "__Host-lychgate-form.intra=abc; HttpOnly; SameSite=Lax; Secure; Path=/",
+        ),
+        (
             "a value that would break out",
-            set(Name::Reset, false, "fr; Path=/x\r\n\"é\\,%", None),
+            set(Name::Reset, &http, "fr; Path=/x\r\n\"é\\,%", None),
             "lychgate-reset=fr%3B%20Path=/x%0D%0A%22%C3%A9%5C%2C%25; HttpOnly; SameSite=Lax; Path=/",
         ),
     ] {
@@ -80,6 +87,11 @@ fn the_backend_gets_its_own_cookies_byte_for_byte_and_no_others() {
         (
             "all of the gate's",
             &[b"lychgate-form=1; a=1; __Host-lychgate-lang=fr; lychgate-reset=2"],
+            Some("a=1"),
+        ),
+        (
+            "those of other sites on the host",
+            &[b"lychgate.intra=1; __Host-lychgate-form.x=2; a=1; lychgate.=3"],
             Some("a=1"),
         ),
         ("first", &[b"lychgate=x; a=1; b=2"], Some("a=1; b=2")),

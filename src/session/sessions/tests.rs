@@ -13,6 +13,7 @@ use super::*;
 use crate::clock::{ManualClock, SystemClock, Timestamp};
 use crate::random::SystemRandom;
 use crate::secret::Secret;
+use crate::session::cookie;
 use crate::store::{self, Problem, SessionUpdate, StoreUrl};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -554,12 +555,12 @@ async fn of_several_cookies_exactly_one_may_be_a_live_session() {
         for line in lines {
             headers.append(COOKIE, HeaderValue::from_str(&line).unwrap());
         }
-        let found = gate.sessions.find_in("intranet", false, &headers);
+        let found = gate.sessions.find_in("intranet", &cookie::Names::new(false, None), &headers);
         assert_eq!(found.as_deref().map(Session::user), user, "{name}");
     }
     let mut headers = HeaderMap::new();
     headers.append(COOKIE, HeaderValue::from_str(&format!("lychgate={b}; __Host-lychgate={a}")).unwrap());
-    let found = gate.sessions.find_in("intranet", true, &headers);
+    let found = gate.sessions.find_in("intranet", &cookie::Names::new(true, None), &headers);
     assert_eq!(found.as_deref().map(Session::user), Some("alice"), "https reads its own name only");
 }
 

@@ -171,7 +171,10 @@ impl Plone {
             let (scheme, host) = (segments.get(1)?.clone(), segments.get(2)?.clone());
             let standard = if scheme == "https" { ":443" } else { ":80" };
             segments.drain(..=root);
-            format!("{scheme}://{}", host.strip_suffix(standard).unwrap_or(&host))
+            let below = segments.iter().take_while(|segment| segment.starts_with("_vh_")).count();
+            let below: String =
+                segments.drain(..below).map(|segment| segment.replacen("_vh_", "/", 1)).collect();
+            format!("{scheme}://{}{below}", host.strip_suffix(standard).unwrap_or(&host))
         } else {
             (segments.first()? == "Plone").then(|| segments.remove(0))?;
             format!("http://{}/Plone", recorded.header("host").unwrap_or_default())
