@@ -6,15 +6,15 @@
 //!
 //! # The way of a request
 //! ```text
-//!  listen     accept · HTTP/1.1 · header deadline · drain
+//!  listen     accept · PROXY header · TLS · HTTP/1.1, read strictly · HTTP/2, with limits · deadlines · drain
 //!    │
 //!  admit      one strict reading: framing, method, Host, path, header names, client address
 //!    │        → Admitted                                        else 400 · 414 · 417 · 501
 //!  gate       the site (else 421), the session, and the one decision, a value
 //!    ├── endpoints   the gate's own pages at work: sign in, sign out, forgot, reset, account; the same for scripts
 //!    │      ├── pages      how they look: templates, catalogues, assets
-//!    │      ├── identity   who vouches for a password
-//!    │      └── recovery   the forgotten-password process
+//!    │      ├── identity   who vouches for a password: the CMS, or the gate for users of its own
+//!    │      └── recovery   the forgotten-password process: the CMS's, or the gate's for users of its own
 //!    │             └── cms   the conversation with the backend's forms: dialogues and their verdicts
 //!    └── relay       hygiene of headers and cookies around
 //!           ├── forward    one exchange with the backend: pool, retry, deadlines, tunnel
@@ -24,9 +24,9 @@
 //! and on another, [`admin`] tells operators how it goes.
 //!
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
-//! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`] (how often what
-//! may be tried, and what failures look like), [`csrf`], [`account`] (one spelling of a user's name), [`seal`], [`observe`] (the
-//! log, and the audit trail in the store), [`background`], [`clock`], [`random`], [`secret`].
+//! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`] (how often what may be tried,
+//! and what failures look like), [`csrf`], [`account`] (one spelling of a user's name), [`password`] (of the gate's own users: policy and
+//! hashes), [`tls`], [`seal`], [`observe`] (the log, the audit trail, what is counted), [`background`], [`clock`], [`random`], [`secret`].
 //!
 //! # Rules of the house
 //! - The backend's address comes from `proxy.toml` and nowhere else; a client never chooses where a password goes.
@@ -36,8 +36,8 @@
 //! - No password, token, cookie value or query is ever logged: [`secret::Secret`] prints as `[secret]`.
 //!
 //! # What it does not do
-//! It is no firewall for the CMS behind it: who has signed in reaches what the CMS shows them. It does not terminate TLS yet,
-//! and it does not sign anyone in to more than one site.
+//! It is no firewall for the CMS behind it: who has signed in reaches what the CMS shows them. It does not sign anyone in to
+//! more than one site, and it fetches no certificates.
 
 pub mod account;
 pub mod admin;
@@ -57,6 +57,7 @@ pub mod listen;
 pub mod mail;
 pub mod observe;
 pub mod pages;
+pub mod password;
 pub mod random;
 pub mod recovery;
 pub mod rewrite;
@@ -65,4 +66,5 @@ pub mod secret;
 pub mod session;
 pub mod state;
 pub mod store;
+pub mod tls;
 pub mod visit;

@@ -5,16 +5,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::background::Background;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, SignIn};
 use crate::gate::Site;
 use crate::limits::Limits;
+use crate::mail::{Mails, Outgoing};
 use crate::observe::audit::Audit;
 use crate::observe::metrics::Metrics;
 use crate::pages::Pages;
+use crate::password::Hasher;
 use crate::random::{self, Random};
 use crate::seal::Sealer;
 use crate::session::Sessions;
-use crate::store::{self, KnownBrowserStore};
+use crate::store::{self, Accounts, KnownBrowserStore};
 
 /// Everything but connections. Made once, at start.
 pub struct Shared {
@@ -30,8 +32,16 @@ pub struct Shared {
     pub audit: Audit,
     /// From when on browsers have to be made known anew.
     pub browsers: Arc<dyn KnownBrowserStore>,
+    /// The gate's own users, and the reset links it issued.
+    pub accounts: Arc<dyn Accounts>,
+    /// What hashes their passwords.
+    pub hasher: Hasher,
     /// The gate's own pages.
     pub pages: Pages,
+    /// What the gate's own mails say.
+    pub mails: Mails,
+    /// The way they go.
+    pub outgoing: Outgoing,
     /// What is sealed before it leaves the process.
     pub sealer: Sealer,
     /// What is counted.
@@ -71,6 +81,13 @@ impl Shared {
         let store = store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
         let audit = Audit::new(&config.audit, Arc::clone(&store) as _, sealer.clone(), Arc::clone(&clock));
         let browsers: Arc<dyn KnownBrowserStore> = Arc::clone(&store) as _;
+        let accounts: Arc<dyn Accounts> = Arc::clone(&store) as _;
+        let hasher = Hasher::new(&config.local_users, Arc::clone(&random))?;
+        if sites.iter().any(|site| site.sign_in == SignIn::Local) {
+            hasher.warm()?;
+        }
+        let mails = Mails::load(&config.pages, &pages).map_err(|error| error.to_string())?;
+        let outgoing = Outgoing::new(&config, Arc::clone(&clock), Arc::clone(&random))?;
         let sessions = Sessions::open(
             &config.session,
             store as _,
@@ -89,7 +106,11 @@ impl Shared {
             limits,
             audit,
             browsers,
+            accounts,
+            hasher,
             pages,
+            mails,
+            outgoing,
             sealer,
             metrics: Arc::default(),
             background: Background::default(),

@@ -14,6 +14,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use crate::admit::ClientIp;
 use crate::cms::Asker;
 use crate::forward::{BoxError, full};
+use crate::gate::policy::From;
 use crate::gate::{Audience, Next, Site, fields};
 use crate::pages::{Around, ErrorKind, LANGUAGE_COOKIE, LANGUAGE_PARAMETER, Language, Page, json_error};
 use crate::session::{Session, cookie};
@@ -72,6 +73,8 @@ pub struct Visit<'a> {
     pub path: &'a str,
     /// The client's address.
     pub client: ClientIp,
+    /// Whether a certificate was shown that the gate trusts.
+    pub certificate: bool,
     /// Who is signed in.
     pub session: Option<Arc<Session>>,
 }
@@ -141,6 +144,11 @@ impl<'a> Visit<'a> {
         self.caller.headers()
     }
 
+    /// Where the visitor comes from, for rules.
+    pub fn from(&self) -> From {
+        From { client: self.client.ip(), certificate: self.certificate }
+    }
+
     /// Who reads the answer.
     pub fn audience(&self) -> Audience {
         Audience::of(&self.caller.parts.method, self.headers())
@@ -163,7 +171,7 @@ impl<'a> Visit<'a> {
             language,
             request_id: self.caller.request_id,
             here,
-            forgot_password: self.site.reset.enabled,
+            forgot_password: self.site.offers_reset(),
         }
     }
 

@@ -20,22 +20,28 @@ fn the_sample_names_every_key_with_its_default() {
     let (sample, warnings) = parse(SAMPLE).unwrap();
     assert_eq!(warnings, []);
     // Uncommented, each default must be what the code does without it. What has no default is an example, and is left out.
-    let examples = [
-        "# workers =",
-        "# listen = \"127.0.0.1:9180\"",
-        "# listen = \"127.0.0.1:2525\"",
-        "# username =",
-        "# password =",
-        "# ca =",
-        "# tls =",
-        "# dkim =",
-        "# templates =",
-        "# header =",
-        "# trusted_requests =",
+    let examples: [&[&str]; 16] = [
+        &["# workers ="],
+        &["# listen = [\"127.0.0.1:8443\"]", "# certificate =", "# key =", "# ocsp ="],
+        &["# certificates ="],
+        &["# client_ca ="],
+        &["# listen = \"127.0.0.1:9180\""],
+        &["# listen = \"127.0.0.1:2525\""],
+        // A name and a password belong together, and with a server that shows who it is.
+        &["# username =", "# password =", "# ca ="],
+        &["# tls ="],
+        &["# dkim ="],
+        &["# templates ="],
+        &["# header ="],
+        &["# forgotten_password_url ="],
+        &["# trusted_requests ="],
+        &["# from ="],
+        &["# identity_headers ="],
+        &["# ca = \"tls/backend-ca.pem\""],
     ];
     let uncommented: String = SAMPLE
         .lines()
-        .filter(|line| !examples.iter().any(|example| line.starts_with(example)))
+        .filter(|line| !examples.concat().iter().any(|example| line.starts_with(example)))
         .map(|line| {
             line.strip_prefix("# ").filter(|rest| rest.split(' ').nth(1) == Some("=")).unwrap_or(line)
         })
@@ -52,21 +58,18 @@ fn the_sample_names_every_key_with_its_default() {
     };
     assert_eq!(plain(&sample), plain(&defaults));
     for example in examples {
-        // A name and a password belong together, and with a server that shows who it is.
-        let together = ["# username =", "# password =", "# ca ="];
-        let examples = if together.contains(&example) { &together[..] } else { &[example] };
         let sample =
             SAMPLE.replace("# send = \"smtp://127.0.0.1:25\"", "send = \"smtps://mail.example.org\"");
         let all: String = sample
             .lines()
             .map(|line| {
-                let is_one = examples.iter().any(|example| line.starts_with(example));
-                if is_one { line.trim_start_matches("# ") } else { line }
+                let chosen = example.iter().any(|example| line.starts_with(example));
+                if chosen { line.trim_start_matches("# ") } else { line }
             })
             .flat_map(|line| [line, "\n"])
             .collect();
         let findings = parse(&all).err().unwrap_or_default();
-        assert_eq!(findings, [], "{example}");
+        assert_eq!(findings, [], "{example:?}");
     }
 }
 
@@ -87,10 +90,26 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
         ),
         ("nothing like it", "[server]\nxyzzy = 1\n", "known are `listen`, `prefix`"),
         (
-            "later key",
-            "[server]\nproxy_protocol = true\n",
-            "`proxy_protocol`: the PROXY protocol is not supported yet; remove it",
+            "PROXY headers from nobody",
+            "[server]\nproxy_protocol = true\nSITE",
+            "proxy.toml:2:1: error: proxy_protocol refuses everyone but the proxies in trusted_proxies",
         ),
+        (
+            "TLS without a certificate",
+            "[server.tls]\nlisten = [\"127.0.0.1:0\"]\nSITE",
+            "proxy.toml:1:1: error: [server.tls] listens but has no certificate",
+        ),
+        (
+            "a certificate without its key",
+            "[server.tls]\ncertificate = \"a.pem\"\nSITE",
+            "[server.tls] has a `certificate` but no `key`",
+        ),
+        (
+            "a certificate that nobody can show",
+            "SITEaccess.rules = [{ path = \"/a\", client_certificate = true, access = \"public\" }]\n",
+            "a rule asks for a client_certificate, but [server.tls] has no client_ca",
+        ),
+        ("later key", "[server.tls]\nacme = {}\n", "`acme`: certificates are not fetched by the gate yet"),
         (
             "admin for everyone",
             "[admin]\nlisten = \"0.0.0.0:9180\"\nSITE",
@@ -128,12 +147,34 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "proxy.toml:5:7: error: there is no dialogue `plon`; did you mean `plone`?",
         ),
         ("hosting", "SITEvirtual_hosting = \"zop\"\n", "proxy.toml:5:19: error: unknown variant `zop`"),
-        ("local users", "SITEsign_in = \"local\"\n", "unknown variant `local`"),
+        ("local users without a sender", "SITEsign_in = \"local\"\n", "[mail] needs `from`"),
         (
-            "TLS backend",
-            "[[site]]\nname = \"a\"\npublic_url = \"https://a.example\"\nbackend_url = \"https://b.example\"\n",
-            "proxy.toml:4:15: error: TLS to the backend is not supported",
+            "users of a site that has none",
+            "SITEsign_in = \"local\"\nusers = \"b\"\n",
+            "`b` is no site with local users of its own",
         ),
+        (
+            "users of the CMS's",
+            "SITEusers = \"a\"\n",
+            "proxy.toml:5:9: error: `users` is for sites with sign_in = \"local\"",
+        ),
+        (
+            "the CMS's form for local users",
+            "[mail]\nfrom = \"a@example.org\"\nSITEsign_in = \"local\"\n[site.password_reset]\nform = \"backend\"\n",
+            "does not go with sign_in = \"local\"",
+        ),
+        (
+            "an identity in a field with another meaning",
+            "SITEidentity_headers = { user = \"X-Forwarded-For\" }\n",
+            "means something else",
+        ),
+        ("hashes for nothing", "[local_users]\npasses = 0\n", "[local_users] cannot be used"),
+        (
+            "a sender that is none",
+            "[mail]\nfrom = \"nobody\"\n",
+            "proxy.toml:2:8: error: `nobody` is no sender",
+        ),
+        ("links for no time", "SITE[site.password_reset]\nlink_lifetime = \"0\"\n", "works for no time"),
         (
             "itself",
             "[[site]]\nname = \"a\"\npublic_url = \"http://a.example\"\nbackend_url = \"http://a.example/Plone\"\n",
@@ -217,11 +258,6 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "mail through TLS that is not there",
             "[mail.relay]\nrequire_tls = true\nSITE",
             "proxy.toml:2:1: error: require_tls without `tls` would take no mail at all",
-        ),
-        (
-            "mail of its own",
-            "[mail]\nfrom = \"a@example.org\"\n",
-            "`from`: the gate sends no mail of its own yet",
         ),
         ("store", "[store]\nurl = \"mysql:a\"\n", "proxy.toml:2:7: error: "),
     ] {
@@ -328,4 +364,86 @@ fn run_says_in_one_sentence_why_it_cannot_start() {
     let (_, output) = lychgate(SITE, &["run", "--config", "other.toml"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("other.toml: error: cannot be read"), "{}", text(&output.stderr));
+}
+
+/// A dialogue of an operator's own, in `proxy.toml` or in a file: what is wrong is told with its place.
+#[test]
+fn a_dialogue_of_ones_own_is_read_and_its_mistakes_are_told() {
+    let own = "[[cms]]\nname = \"mine\"\n[[cms.sign_in.step]]\nmethod = \"POST\"\nto = [\"login\"]\nfields = { u = \"{user}\" }\n[[cms.sign_in.step.case]]\nstatus = [200]\nverdict = \"ok\"\n";
+    let folder = tempfile::tempdir().unwrap();
+    let in_file = own.replace("[[cms]]\n", "").replace("[[cms.", "[[").replace("mine", "filed");
+    std::fs::write(folder.path().join("good.toml"), &in_file).unwrap();
+    std::fs::write(folder.path().join("bad.toml"), in_file.replace("{user}", "{usr}")).unwrap();
+    std::fs::write(folder.path().join("lost.toml"), in_file.replace("verdict = \"ok\"", "next = \"on\""))
+        .unwrap();
+    let site = |cms: &str| format!("{SITE}cms = \"{cms}\"\n");
+    let read = |text: &str| Config::parse(Path::new("proxy.toml"), text, folder.path().to_owned());
+    for (row, text) in [
+        ("inline", format!("{own}{}", site("mine"))),
+        ("by file", format!("[[cms]]\nfile = \"good.toml\"\n{}", site("filed"))),
+        ("by file, named", format!("[[cms]]\nname = \"filed\"\nfile = \"good.toml\"\n{}", site("filed"))),
+    ] {
+        let config = read(&text).unwrap_or_else(|found| panic!("{row}: {found:?}")).0;
+        assert!(config.dialogue(config.sites[0].as_ref()).unwrap().can_sign_in(), "{row}");
+    }
+    let bad = folder.path().join("bad.toml").display().to_string();
+    let lost = folder.path().join("lost.toml").display().to_string();
+    for (row, text, expected) in [
+        (
+            "unknown key",
+            own.replace("status", "stats"),
+            "proxy.toml:8:1: error: there is no key `stats` here; did you mean `status`?".to_owned(),
+        ),
+        (
+            "unknown placeholder",
+            own.replace("{user}", "{usr}"),
+            "proxy.toml:6:16: error: `{usr}`: no placeholder is called {usr}".to_owned(),
+        ),
+        (
+            "another operation's",
+            own.replace("{user}", "{token}"),
+            "proxy.toml:3:1: error: step 1 of `sign_in`: there is no {token}".to_owned(),
+        ),
+        (
+            "nowhere",
+            own.replace("[\"login\"]", "[\"http://evil.example/\"]"),
+            "is no path below the backend".to_owned(),
+        ),
+        (
+            "built in",
+            own.replace("mine", "plone"),
+            "proxy.toml:1:1: error: there is another dialogue named `plone`".to_owned(),
+        ),
+        ("twice", format!("{own}{own}"), "there is another dialogue named `mine`".to_owned()),
+        ("no name", own.replace("name = \"mine\"", ""), "it needs a `name`".to_owned()),
+        ("no such file", "[[cms]]\nfile = \"none.toml\"\n".to_owned(), "proxy.toml:1:1: error: ".to_owned()),
+        (
+            "file and more",
+            format!("[[cms]]\nfile = \"good.toml\"\n{}", &own[own.find("[[cms.sign").unwrap()..]),
+            "says nothing else".to_owned(),
+        ),
+        (
+            "bad in a file",
+            "[[cms]]\nfile = \"bad.toml\"\n".to_owned(),
+            format!("{bad}:5:16: error: `{{usr}}`"),
+        ),
+        (
+            "lost in a file",
+            "[[cms]]\nfile = \"lost.toml\"\n".to_owned(),
+            format!("{lost}:2:1: error: step 1 of `sign_in`: no later step is called `on`"),
+        ),
+        (
+            "unknown setting",
+            format!("cms_settings = {{ a = \"b\" }}\n{}", ""),
+            "has no setting `a`; it has: none".to_owned(),
+        ),
+    ] {
+        let whole = if row == "unknown setting" { format!("{SITE}{text}") } else { format!("{text}{SITE}") };
+        let found = read(&whole).unwrap_err();
+        let all: Vec<String> = found.iter().map(Finding::to_string).collect();
+        assert!(all.iter().any(|one| one.contains(&expected)), "{row}: {all:#?}");
+    }
+    let none = read(&site("none")).unwrap_err();
+    assert!(none[0].to_string().contains("write access.default = \"public\""), "{none:?}");
+    assert!(read(&format!("{}[site.access]\ndefault = \"public\"\n", site("none"))).is_ok());
 }

@@ -187,8 +187,8 @@ fn virtual_hosting_that_takes_no_effect_is_found() {
     let (well, found) = hosting(&healthy, forwarded);
     assert_eq!(
         (well, found["level"].as_str()),
-        (false, Some("fail")),
-        "it follows Host, and keeps its path: {found}"
+        (true, Some("warn")),
+        "it follows Host, and keeps its path, which the gate maps: {found}"
     );
     assert!(found["found"].as_str().unwrap().contains("/Plone, its path inside"), "{found}");
     let following = StandIn::plone60();
@@ -247,7 +247,8 @@ fn a_public_side_in_trouble_is_told_with_what_to_do() {
 #[test]
 fn internal_names_that_get_out_are_found_with_page_and_place() {
     let backend = StandIn::plone60();
-    let gate = Gate::with(&backend.url(), "[site.access]\ndefault = \"public\"\n");
+    let links = "[site.access]\ndefault = \"public\"\n[site.rewrite]\nlinks = false\n";
+    let gate = Gate::with(&backend.url(), links);
     // The gate was not told of this name; the doctor's configuration knows it.
     let more = "internal_names = [\"oldbox.internal\"]";
     let page = "<a href='/docs'>d</a> <a href='http://oldbox.internal/secret?key=1'>x</a> <a href='/Plone/news'>n</a>";
@@ -337,4 +338,40 @@ fn what_cannot_be_looked_at_is_said_before_anything_is() {
         assert!(told.contains(said), "{row}: {told}");
     }
     assert!(backend.requests().is_empty());
+}
+
+#[test]
+fn a_dialogue_is_gone_through_step_by_step_and_nothing_secret_is_shown() {
+    let (cms, _) = StandIn::openacs();
+    let folder = folder(&cms.origin(), "virtual_hosting = \"forwarded\"");
+    let arguments =
+        ["--dialogue", "openacs", "--user", "known@example.org", "--mailbox", "known@example.org"];
+    let output = run(&folder, &arguments, "Secret1234!\n");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for line in [
+        "who_am_i            anonymous, nobody asks",
+        "step 1: GET pvt/home: status 302, redirect to …/register",
+        "sign_in             ok, the account's id is 704",
+        "step 1: GET register/: status 200",
+        "case 2 → next: by e-mail",
+        "step 2: POST register/: status 302, redirect to …/home",
+        "case 3 of cases.signed → ok",
+        "sign_out            ok",
+        "request_reset       ok",
+    ] {
+        assert!(text.contains(line), "{line} is missing in\n{text}");
+    }
+    assert!(!text.contains("Secret1234!") && !text.contains("d1d1d1"), "{text}");
+
+    let (well, found) = findings(&folder, &["--dialogue", "structr"], "");
+    assert!(!well);
+    assert_eq!(find(&found, "who_am_i")["found"], "unknown, nobody asks");
+    let (well, found) = findings(&folder, &["--dialogue", "none"], "");
+    assert!(well, "{found:#?}");
+    assert_eq!(find(&found, "who_am_i")["found"], "the dialogue has no such operation: not_supported");
+    let (well, found) = findings(&folder, &["--dialogue", "openac"], "");
+    assert!(
+        !well && find(&found, "configuration")["found"].as_str().unwrap().contains("did you mean `openacs`?")
+    );
 }

@@ -68,6 +68,8 @@ pub fn bind(shared: &Arc<Shared>) -> Result<Option<Bound>, String> {
             let bound = listener.local_addr().map_err(say)?;
             (Socket::Tcp(listener), Some(bound))
         }
+        // The configuration refuses it.
+        Address::Handed(_) => return Err(format!("{address} cannot be the admin listener's")),
         Address::Unix(path) => {
             let path = shared.config.folder.join(path);
             let listener = bind_unix(&path).map_err(say)?;

@@ -24,6 +24,9 @@ impl Settings {
                     address.port()
                 ))
             }
+            Some(address @ Address::Handed(_)) => Some(format!(
+                "`{address}`: a parent cannot hand over the admin listener's socket yet; write \"127.0.0.1:9180\" or \"unix:/run/lychgate-admin.sock\""
+            )),
             _ => None,
         }
     }

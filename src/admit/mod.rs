@@ -12,6 +12,7 @@
 mod client;
 mod headers;
 mod host;
+mod http2;
 mod path;
 
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use ipnet::IpNet;
 pub use self::client::ClientIp;
 pub use self::headers::{is_hop_by_hop, may_pass, nominated};
 pub use self::host::PublicHost;
+pub use self::http2::as_http1;
 pub use self::path::{CanonicalPath, PathError};
 
 /// The longest path, in bytes: what Zope and every browser manage.
@@ -72,7 +74,7 @@ pub enum Framing {
     None,
     /// So many bytes, more than none.
     Length(u64),
-    /// Chunked: known at its end.
+    /// Chunked, or on a stream of HTTP/2 without a length: known at its end.
     Unknown,
 }
 
@@ -97,6 +99,12 @@ pub enum Refusal {
     /// `Expect` with anything but `100-continue`.
     #[error("the expectation cannot be met")]
     Expectation,
+    /// More header fields, or longer ones, than anyone needs.
+    #[error("the head of the request is too large")]
+    HeadTooLarge,
+    /// The head did not come in time.
+    #[error("the head of the request did not come in time")]
+    HeadTimeout,
 }
 
 impl Refusal {
@@ -107,16 +115,19 @@ impl Refusal {
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Method => StatusCode::NOT_IMPLEMENTED,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
         }
     }
 }
 
-/// Reads a request.
+/// Reads a request. One of HTTP/2 must have been through [`as_http1`].
 ///
 /// # Errors
 /// The first reason to refuse it.
 pub fn admit(parts: &Parts, peer: IpAddr, trusted_proxies: &[IpNet]) -> Result<Admitted, Refusal> {
     let body = framing(parts)?;
+    http2::refuse_fields_of_a_connection(parts)?;
     headers::refuse_framing_aliases(&parts.headers)?;
     // ZServer takes the last, others the first or both: as a form to one and as none to the other.
     if parts.headers.get_all(CONTENT_TYPE).iter().nth(1).is_some() {

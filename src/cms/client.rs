@@ -7,12 +7,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use rustls::ClientConfig;
 use url::Url;
 
 use super::answer::Answer;
+use super::body::Body;
 use super::{Asker, BackendError, BackendSettings};
 use crate::secret::Secret;
+use crate::tls;
 
 /// The most of an answer that is read, in bytes: a page of an old CMS is 10 to 100 KiB.
 const ANSWER_CAP: usize = 2 << 20;
@@ -25,22 +28,48 @@ pub(super) struct Client {
     standing: HeaderMap,
     public_scheme: &'static str,
     public_authority: String,
+    public_host: String,
+    public_url: String,
     mark: Option<HeaderValue>,
     mark_header: Option<(HeaderName, HeaderValue)>,
 }
 
 /// What is to be sent.
 pub(super) struct Outgoing<'a> {
+    pub method: Method,
     /// The path below the address, encoded.
     pub path: &'a str,
-    /// The body of a POST; `None` is a GET.
-    pub form: Option<String>,
+    /// The query, encoded; none, if it is empty.
+    pub query: &'a str,
+    pub body: Body,
     pub cookie: Option<HeaderValue>,
+    /// Further headers, above those that every request has.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Headers not to send.
+    pub without: Vec<HeaderName>,
     /// Overrides every other `User-Agent`.
     pub user_agent: Option<HeaderValue>,
     /// Whether to show the marks by which the CMS's own front door knows the gate.
     pub trusted: bool,
     pub asker: &'a Asker,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A GET with nothing but what every request has.
+    pub(super) fn get(path: &'a str, asker: &'a Asker) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            query: "",
+            body: Body::None,
+            cookie: None,
+            headers: Vec::new(),
+            without: Vec::new(),
+            user_agent: None,
+            trusted: false,
+            asker,
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -66,8 +95,17 @@ impl NoAnswer {
 
 impl Client {
     pub(super) fn new(settings: BackendSettings) -> Result<Self, BackendError> {
-        let BackendSettings { address, host, public_url, trust, source_address, connect_timeout, timeout } =
-            settings;
+        let BackendSettings {
+            address,
+            host,
+            public_url,
+            trust,
+            source_address,
+            tls,
+            connect_timeout,
+            timeout,
+        } = settings;
+        let tls = tls.map_or_else(tls::trusting_nobody, Ok).map_err(BackendError::Client)?;
         if !matches!(address.scheme(), "http" | "https") || address.host_str().is_none() {
             return Err(BackendError::Address);
         }
@@ -91,28 +129,42 @@ impl Client {
             Ok((name, value))
         });
         Ok(Self {
-            plain: build(None, connect_timeout, timeout)?,
-            trusted: build(source_address, connect_timeout, timeout)?,
+            plain: build(None, &tls, connect_timeout, timeout)?,
+            trusted: build(source_address, &tls, connect_timeout, timeout)?,
             address,
             standing,
             public_scheme,
             public_authority,
+            public_host: public_url.host_str().unwrap_or_default().to_owned(),
+            public_url: public_url.as_str().trim_end_matches('/').to_owned(),
             mark: trust.user_agent,
             mark_header: mark_header.transpose()?,
         })
     }
 
+    /// The site's public address, without a slash at its end.
+    pub(super) fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
     /// Sends one request and reads its answer.
     pub(super) async fn send(&self, outgoing: Outgoing<'_>) -> Result<Answer, NoAnswer> {
-        let url = self.url(outgoing.path).ok_or(NoAnswer::Connect)?;
+        let mut url = self.url(outgoing.path).ok_or(NoAnswer::Connect)?;
+        url.set_query(Some(outgoing.query).filter(|query| !query.is_empty()));
         let client = if outgoing.trusted { &self.trusted } else { &self.plain };
         let headers = self.headers(&outgoing);
-        let request = match outgoing.form {
-            None => client.get(url.clone()),
-            Some(form) => client
-                .post(url.clone())
-                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form),
+        let request = client.request(outgoing.method, url.clone());
+        let request = match outgoing.body {
+            Body::None => request,
+            Body::Text(kind, text) => {
+                request.header(header::CONTENT_TYPE, kind).body(text.expose().to_owned())
+            }
+            Body::Multipart(fields) => {
+                let form = fields.into_iter().fold(reqwest::multipart::Form::new(), |form, (name, value)| {
+                    form.text(name, value.expose().to_owned())
+                });
+                request.multipart(form)
+            }
         };
         let mut response = request.headers(headers).send().await.map_err(|error| why(&error))?;
         let mut body = Some(Vec::new());
@@ -123,7 +175,7 @@ impl Client {
             };
             read.extend_from_slice(&chunk);
         }
-        Ok(Answer::new(url, response.status(), response.headers(), body))
+        Ok(Answer::new(url, &self.public_host, response.status(), response.headers(), body))
     }
 
     /// The address and the path below it; `None` if the sum is not below the address.
@@ -156,6 +208,12 @@ impl Client {
             headers.insert(name, value.clone());
         }
         headers.insert(header::USER_AGENT, self.user_agent(outgoing));
+        for name in &outgoing.without {
+            headers.remove(name);
+        }
+        for (name, value) in &outgoing.headers {
+            headers.insert(name, value.clone());
+        }
         headers
     }
 
@@ -177,12 +235,12 @@ impl Client {
 
 fn build(
     source: Option<IpAddr>,
+    tls: &ClientConfig,
     connect: Duration,
     total: Duration,
 ) -> Result<reqwest::Client, BackendError> {
-    // reqwest takes the process's own; whoever is first sets it.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.clone())
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)

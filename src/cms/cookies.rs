@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use http::HeaderValue;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use crate::secret::Secret;
 
@@ -12,9 +12,9 @@ use crate::secret::Secret;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CredentialRules {
-    /// Names of the cookies that are someone's sign-in.
-    cookies: Vec<String>,
-    /// Values that such a cookie gets when it is taken away. An empty value and `Max-Age=0` always mean it.
+    /// Names of the cookies that are someone's sign-in; `*` at one end stands for anything.
+    cookies: Vec<CookieName>,
+    /// Values that a cookie gets when it is taken away. An empty value, `Max-Age=0` and an `Expires` long past always mean it.
     #[serde(default)]
     cleared: Vec<String>,
     /// Names of fields that sign in any request that has them, in its query or its body.
@@ -36,18 +36,54 @@ impl CredentialRules {
 
     /// Reads a `Set-Cookie` of the CMS, if it is about one of its sign-in cookies.
     pub(super) fn read(&self, header: &HeaderValue) -> Option<SetCookie> {
-        let (name, value, max_age) = parse(header)?;
-        if !self.is_own(&name) {
-            return None;
-        }
+        self.read_any(header).filter(|cookie| self.is_own(&cookie.name))
+    }
+
+    /// The same of any cookie.
+    pub(super) fn read_any(&self, header: &HeaderValue) -> Option<SetCookie> {
+        let (name, value, gone) = parse(header)?;
         let bare = value.trim_matches('"');
-        let cleared =
-            bare.is_empty() || max_age.is_some_and(|age| age <= 0) || self.cleared.iter().any(|c| c == bare);
+        let cleared = gone || bare.is_empty() || self.cleared.iter().any(|c| c == bare);
         Some(SetCookie { name, value: (!cleared).then(|| Secret::new(value)) })
     }
 
     fn is_own(&self, name: &str) -> bool {
-        self.cookies.iter().any(|cookie| cookie == name)
+        self.cookies.iter().any(|cookie| cookie.is(name))
+    }
+}
+
+/// The name of a cookie, or its beginning or end, where the CMS makes the rest up (`SSESS*`, `*_session`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum CookieName {
+    Whole(String),
+    Begins(String),
+    Ends(String),
+}
+
+impl CookieName {
+    pub(super) fn is(&self, name: &str) -> bool {
+        match self {
+            Self::Whole(whole) => whole == name,
+            Self::Begins(start) => name.starts_with(start.as_str()),
+            Self::Ends(end) => name.ends_with(end.as_str()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for CookieName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = String::deserialize(deserializer)?;
+        let fixed = written.trim_matches('*');
+        let token = !fixed.is_empty()
+            && fixed.bytes().all(|b| b.is_ascii_graphic() && !b"*()<>@,;:\\\"/[]?={}".contains(&b));
+        match (token, written.strip_suffix('*'), written.strip_prefix('*')) {
+            (true, None, None) => Ok(Self::Whole(written)),
+            (true, Some(start), None) if start == fixed => Ok(Self::Begins(start.to_owned())),
+            (true, None, Some(end)) if end == fixed => Ok(Self::Ends(end.to_owned())),
+            _ => Err(de::Error::custom(format!(
+                "`{written}` is no name of a cookie; `*` may stand at its beginning or at its end"
+            ))),
+        }
     }
 }
 
@@ -58,18 +94,33 @@ pub(super) struct SetCookie {
     pub value: Option<Secret>,
 }
 
-/// The name, the value as written (quotes and all: they are part of what the CMS wants back) and the
-/// `Max-Age` of a `Set-Cookie` (RFC 6265, section 5.2).
-pub(super) fn parse(header: &HeaderValue) -> Option<(String, String, Option<i64>)> {
+/// Before this moment (September 2001, the billionth second) no cookie is meant to be kept: an `Expires` there takes it away.
+const LONG_PAST: i64 = 1_000_000_000;
+
+/// The name, the value as written (quotes and all: they are part of what the CMS wants back) and whether `Max-Age` or `Expires`
+/// of a `Set-Cookie` takes it away (RFC 6265, section 5.2; the first has precedence).
+pub(super) fn parse(header: &HeaderValue) -> Option<(String, String, bool)> {
     let text = header.to_str().ok()?;
     let mut parts = text.split(';');
     let (name, value) = parts.next()?.split_once('=')?;
-    let max_age = parts.rev().find_map(|part| {
-        let (key, value) = part.split_once('=')?;
-        key.trim().eq_ignore_ascii_case("max-age").then(|| value.trim().trim_matches('"').parse().ok())?
-    });
+    let attribute = |wanted: &str| {
+        parts.clone().rev().find_map(|part| {
+            let (key, value) = part.split_once('=')?;
+            key.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"').to_owned())
+        })
+    };
+    let max_age = attribute("max-age").and_then(|age| age.parse::<i64>().ok());
+    let expires = || {
+        let date = attribute("expires")?;
+        let parsed = cookie::Cookie::parse(format!("x=; Expires={date}")).ok()?;
+        parsed.expires_datetime().map(|moment| moment.unix_timestamp())
+    };
+    let gone = match max_age {
+        Some(age) => age <= 0,
+        None => expires().is_some_and(|moment| moment < LONG_PAST),
+    };
     let name = name.trim();
-    (!name.is_empty()).then(|| (name.to_owned(), value.trim().to_owned(), max_age))
+    (!name.is_empty()).then(|| (name.to_owned(), value.trim().to_owned(), gone))
 }
 
 /// The CMS's sign-in cookies of one session. Values are never shown; the bytes are for sealing only.
@@ -154,7 +205,7 @@ mod tests {
 
     fn rules() -> CredentialRules {
         CredentialRules {
-            cookies: vec!["__ac".to_owned()],
+            cookies: vec![CookieName::Whole("__ac".to_owned())],
             cleared: vec!["deleted".to_owned()],
             fields: vec!["__ac_name".to_owned()],
         }
@@ -177,6 +228,9 @@ mod tests {
                 Change::Cleared,
             ),
             ("4.3 without Max-Age", "__ac=\"deleted\"; Path=/", Change::Cleared),
+            ("long past", "__ac=x; Expires=Tue, 01-Jan-1980 01:00:00 GMT; Path=/", Change::Cleared),
+            ("far ahead", "__ac=x; Expires=Fri, 01 Jan 2035 01:00:00 GMT; Path=/", Change::Updated),
+            ("Max-Age counts", "__ac=x; Expires=Tue, 01 Jan 1980 01:00:00 GMT; Max-Age=60", Change::Updated),
             ("empty", "__ac=; Path=/", Change::Cleared),
             ("empty and quoted", "__ac=\"\"", Change::Cleared),
             ("another cookie", "statusmessages=deleted; Path=/", Change::NotOurs),
@@ -209,5 +263,27 @@ mod tests {
         let rules = rules();
         assert!(rules.is_credential_cookie("__ac") && rules.is_credential_cookie("__ac_name"));
         assert!(!rules.is_credential_cookie("I18N_LANGUAGE"));
+    }
+
+    #[test]
+    fn a_star_stands_for_what_the_cms_makes_up() {
+        #[derive(Deserialize)]
+        struct Written {
+            name: CookieName,
+        }
+        let name = |written: &str| toml::from_str::<Written>(&format!("name = '{written}'")).map(|w| w.name);
+        for (written, cookie, is) in [
+            ("SSESS*", "SSESS0123", true),
+            ("SSESS*", "XSSESS0123", false),
+            ("*_session", "wiki_session", true),
+            ("*_session", "wiki_session2", false),
+            ("sid", "sid", true),
+            ("sid", "sid2", false),
+        ] {
+            assert_eq!(name(written).unwrap().is(cookie), is, "{written} {cookie}");
+        }
+        for wrong in ["", "*", "**", "a*b", "*a*", "a b", "a=b"] {
+            assert!(name(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! For `lychgate doctor`. What is looked at stands in the dialogue's `[doctor]`: a page each, fetched once by GET, and cases as in
 //! the operations. Nothing is sent to the CMS but these requests.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -11,7 +12,7 @@ use super::client::{NoAnswer, Outgoing};
 use super::condition::Case;
 use super::paths::Pattern;
 use super::template::{Filling, Template};
-use super::{Asker, Backend};
+use super::{Asker, Backend, body};
 
 /// How long a page may take to parse: as long as that of any other step on a thread of its own.
 const PARSE_TIME: Duration = Duration::from_secs(5);
@@ -37,6 +38,9 @@ pub(super) struct Doctor {
 struct Probe<V> {
     /// The path below the backend's address.
     to: Template,
+    /// Fields of the query.
+    #[serde(default)]
+    query: BTreeMap<String, Template>,
     /// What to do when the page is not as it should be.
     #[serde(default)]
     advice: String,
@@ -81,6 +85,15 @@ pub enum Examined<V> {
 }
 
 impl Doctor {
+    /// With the values of `[settings]` in their places.
+    pub(super) fn settled(&self, settings: &BTreeMap<String, String>) -> Result<Self, String> {
+        let mut doctor = self.clone();
+        doctor.product.iter_mut().try_for_each(|probe| probe.settle(settings))?;
+        let forms = doctor.sign_in_form.iter_mut().chain(&mut doctor.reset_form);
+        forms.into_iter().try_for_each(|probe| probe.settle(settings))?;
+        Ok(doctor)
+    }
+
     /// Checks what serde cannot see.
     pub(super) fn check(&self) -> Result<(), String> {
         check(self.product.as_ref(), "doctor.product")?;
@@ -94,12 +107,20 @@ impl Doctor {
     }
 }
 
+impl<V> Probe<V> {
+    fn settle(&mut self, settings: &BTreeMap<String, String>) -> Result<(), String> {
+        std::iter::once(&mut self.to)
+            .chain(self.query.values_mut())
+            .try_for_each(|text| text.settle(settings))
+    }
+}
+
 fn check<V>(probe: Option<&Probe<V>>, title: &str) -> Result<(), String> {
     let Some(probe) = probe else { return Ok(()) };
     if let Some(why) = probe.to.unusable_as_path() {
         return Err(format!("`{title}`: `{}` is no path below the backend: {why}", probe.to.written()));
     }
-    if probe.to.placeholders().next().is_some() {
+    if probe.query.values().chain([&probe.to]).any(|text| text.placeholders().next().is_some()) {
         return Err(format!("`{title}`: nothing can be filled in here"));
     }
     for case in &probe.cases {
@@ -131,16 +152,17 @@ impl Backend {
         let path = probe.and_then(|probe| probe.to.fill_path(&Filling::default()));
         let (Some(probe), Some(path)) = (probe, path) else { return Examined::NotDescribed };
         let began = Instant::now();
-        let outgoing =
-            Outgoing { path: path.expose(), form: None, cookie: None, user_agent: None, trusted, asker };
+        let outgoing = Outgoing::get(path.expose(), asker);
+        let query = body::query(&probe.query, &Filling::default());
+        let outgoing = Outgoing { query: query.expose(), trusted, ..outgoing };
         match self.client.send(outgoing).await {
             Err(why) => Examined::NoAnswer { evidence: NoAnswer::as_str(why) },
             Ok(answer) => {
-                let page = answer.page(PARSE_TIME);
-                let case = probe.cases.iter().find(|case| case.holds(&answer, page.as_ref(), &self.rules));
+                let seen = answer.seen(PARSE_TIME);
+                let case = probe.cases.iter().find(|case| case.holds(&seen, &self.rules));
                 Examined::Answer {
                     verdict: case.and_then(|case| case.verdict.clone()),
-                    evidence: answer.evidence(page.as_ref()),
+                    evidence: answer.evidence(seen.page.as_ref()),
                     page: answer.body.clone().unwrap_or_default(),
                     advice: probe.advice.clone(),
                     took: began.elapsed(),

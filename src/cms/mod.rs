@@ -1,5 +1,5 @@
-//! The conversation with the backend's forms: sign in, sign out, who is this, send a reset mail, use
-//! a reset link.
+//! The conversation with the backend's forms: sign in, sign out, who is this, send a reset mail, open and use
+//! a reset link, change a password.
 //!
 //! The sign-in pages and the recovery process call [`Backend`]; the gate asks the [`Dialogue`] which
 //! cookies, fields and paths of the CMS are its own business. Everything that is particular to a CMS is
@@ -14,7 +14,7 @@
 //! redirect = ["login"]
 //! [paths]                             # what the gate answers in its stead
 //! sign_in = ["login"]
-//! [[sign_in.step]]                    # and the five operations, each a list of requests
+//! [[sign_in.step]]                    # and the seven operations, each a list of requests
 //! method = "POST"
 //! to = ["login"]
 //! fields = { name = "{user}", password = "{password}" }
@@ -26,10 +26,9 @@
 //! present = "form#login .error"
 //! verdict = "refused"
 //! ```
-//! A case names what must hold: `status`, `redirect` (the end of the path it leads to), `cookie_set`,
-//! `cookie_cleared`, `body_class`, `present` and `absent` (CSS selectors), `body` (the whole text); and
-//! what follows: a `verdict`, or the `next` step, to which `form` hands the hidden fields of the page.
-//! An operation that is left out is one the CMS does not have. `[doctor]` says where `lychgate doctor` looks, see `examine`.
+//! A case names what must hold, and what follows: a verdict, or the next step. `deploy/dialogues/README.md` has all of the
+//! language; an operator describes a CMS of their own in it (`[[cms]]` of `proxy.toml`). An operation that is left out is one
+//! the CMS does not have. `[doctor]` says where `lychgate doctor` looks, see `examine`; `rehearse` goes through one live.
 //!
 //! # What it defends against
 //! - A verdict is never a guess: what no case matches is `unknown`, and so is every page in the place of
@@ -42,12 +41,18 @@
 //! - Nothing that goes to a log holds a password, token, cookie value, query or text of a page.
 
 mod answer;
+mod backend;
+mod body;
 mod client;
 mod condition;
 mod cookies;
 mod dialogue;
 mod examine;
+mod extract;
+mod message;
+mod operation;
 mod paths;
+mod rehearse;
 mod run;
 mod template;
 mod values;
@@ -61,16 +66,15 @@ use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use backend::Backend;
 pub use cookies::{Change, CredentialRules, KeptCookies};
-pub use dialogue::{Dialogue, DialogueError};
+pub use dialogue::{Description, Dialogue, DialogueError};
 pub use examine::{Examined, FormVerdict};
 pub use paths::{FieldRules, PathRules, TakenOver};
+pub use rehearse::{Rehearsal, Scene};
+pub use run::StepTaken;
 
 use crate::secret::Secret;
-use client::Client;
-use dialogue::{SignInVerdict, SignOutVerdict, WhoAmIVerdict};
-use run::Call;
-use template::Filling;
 
 /// The longest name of an account that is sent to a CMS, in bytes; no CMS allows half of it.
 pub const USER_CAP: usize = 512;
@@ -91,6 +95,8 @@ pub struct BackendSettings {
     pub trust: Trust,
     /// The local address that reset requests are sent from.
     pub source_address: Option<IpAddr>,
+    /// How the backend's certificate is judged, where its address is https; without it, none is good.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
     /// How long a connection may take.
     pub connect_timeout: Duration,
     /// How long a request and the whole of its answer may take, connection included.
@@ -143,6 +149,8 @@ pub enum SignIn {
     Ok {
         /// The name of the account, as typed.
         user: String,
+        /// The CMS's own id of the account, where its dialogue can tell.
+        user_id: Option<String>,
         /// The CMS's sign-in, to be kept with the session.
         cookies: KeptCookies,
     },
@@ -181,7 +189,10 @@ pub enum SignOut {
 #[derive(Debug, PartialEq, Eq)]
 pub enum WhoAmI {
     /// Somebody.
-    SignedIn,
+    SignedIn {
+        /// The CMS's own id of the account, where its dialogue can tell.
+        user_id: Option<String>,
+    },
     /// Nobody: the CMS's session is over.
     Anonymous,
     /// It cannot be told; or the CMS has no way to ask.
@@ -251,6 +262,8 @@ impl fmt::Display for Verdict {
 pub struct Requested {
     /// The verdict.
     pub verdict: Verdict,
+    /// The CMS's own word on it: text, one line, at most 300 characters. It may tell whether the account exists.
+    pub message: Option<String>,
     /// What was seen, for the log.
     pub evidence: String,
 }
@@ -262,154 +275,8 @@ pub struct Redeemed {
     pub verdict: Verdict,
     /// The CMS's own reason: text, one line, at most 300 characters. Escape it like any other text.
     pub message: Option<String>,
+    /// The CMS's own id of the account whose password it was, where its dialogue can tell.
+    pub user_id: Option<String>,
     /// What was seen, for the log.
     pub evidence: String,
-}
-
-/// One site's backend, and how to speak with it. Cheap to share; it holds no connection open.
-pub struct Backend {
-    dialogue: Arc<Dialogue>,
-    rules: Arc<CredentialRules>,
-    client: Client,
-}
-
-impl fmt::Debug for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backend").field("dialogue", &self.dialogue.name()).finish_non_exhaustive()
-    }
-}
-
-impl Backend {
-    /// The backend of one site.
-    ///
-    /// # Errors
-    /// When an address or a header's value cannot be used, or the system has no TLS roots to verify with.
-    pub fn new(dialogue: Arc<Dialogue>, settings: BackendSettings) -> Result<Self, BackendError> {
-        let rules = Arc::new(dialogue.credentials().clone());
-        Ok(Self { client: Client::new(settings)?, dialogue, rules })
-    }
-
-    /// The dialogue it is spoken with in.
-    pub fn dialogue(&self) -> &Dialogue {
-        &self.dialogue
-    }
-
-    /// Asks the CMS whether this is the account's password. A name that no account can have (control
-    /// characters, over-long, empty) is refused without asking.
-    pub async fn sign_in(&self, user: &str, password: &Secret, asker: &Asker) -> SignIn {
-        let Some(operation) = &self.dialogue.sign_in else {
-            return SignIn::Unknown { evidence: NO_OPERATION.to_owned() };
-        };
-        if !could_be_user(user) || !could_be_password(password) {
-            return SignIn::Refused;
-        }
-        let filling = Filling { user: Some(user), password: Some(password), token: None };
-        match run::run(operation, self.call(filling, None, false, asker)).await {
-            Err(stopped) => SignIn::Unreachable { evidence: stopped.evidence },
-            Ok(end) => match end.verdict {
-                Some(SignInVerdict::Refused) => SignIn::Refused,
-                Some(SignInVerdict::Ok) => {
-                    let mut cookies = KeptCookies::default();
-                    for cookie in end.credentials {
-                        cookies.apply(cookie);
-                    }
-                    SignIn::Ok { user: user.to_owned(), cookies }
-                }
-                Some(SignInVerdict::Unknown) | None => SignIn::Unknown { evidence: end.evidence },
-            },
-        }
-    }
-
-    /// Ends the sign-in at the CMS as far as it can be ended there: an old CMS only clears the cookie, and
-    /// would still take it. That is why the browser never has it.
-    pub async fn sign_out(&self, cookies: &KeptCookies, asker: &Asker) -> SignOut {
-        let Some(operation) = &self.dialogue.sign_out else {
-            return SignOut::Unknown { evidence: NO_OPERATION.to_owned() };
-        };
-        match run::run(operation, self.call(Filling::default(), Some(cookies), false, asker)).await {
-            Err(stopped) => SignOut::Unreachable { evidence: stopped.evidence },
-            Ok(end) => match end.verdict {
-                Some(SignOutVerdict::Ok) => SignOut::Ok,
-                Some(SignOutVerdict::Unknown) | None => SignOut::Unknown { evidence: end.evidence },
-            },
-        }
-    }
-
-    /// Asks the CMS whether it still knows the holder of these cookies.
-    pub async fn who_am_i(&self, cookies: &KeptCookies, asker: &Asker) -> WhoAmI {
-        let Some(operation) = &self.dialogue.who_am_i else {
-            return WhoAmI::Unknown { evidence: NO_OPERATION.to_owned() };
-        };
-        match run::run(operation, self.call(Filling::default(), Some(cookies), false, asker)).await {
-            Err(stopped) => WhoAmI::Unreachable { evidence: stopped.evidence },
-            Ok(end) => match end.verdict {
-                Some(WhoAmIVerdict::SignedIn) => WhoAmI::SignedIn,
-                Some(WhoAmIVerdict::Anonymous) => WhoAmI::Anonymous,
-                Some(WhoAmIVerdict::Unknown) | None => WhoAmI::Unknown { evidence: end.evidence },
-            },
-        }
-    }
-
-    /// Asks the CMS to mail a reset link to this account's owner: always anonymously, with the marks of
-    /// [`Trust`], from the configured source address.
-    pub async fn request_reset(&self, user: &str, asker: &Asker) -> Requested {
-        let Some(operation) = &self.dialogue.request_reset else {
-            return Requested { verdict: Verdict::NotSupported, evidence: NO_OPERATION.to_owned() };
-        };
-        if !could_be_user(user) {
-            return Requested { verdict: Verdict::NoAccount, evidence: NOT_SENT.to_owned() };
-        }
-        let filling = Filling { user: Some(user), ..Filling::default() };
-        match run::run(operation, self.call(filling, None, true, asker)).await {
-            Err(stopped) => Requested { verdict: Verdict::FailedToConnect, evidence: stopped.evidence },
-            Ok(end) => Requested { verdict: end.verdict.unwrap_or(Verdict::Unknown), evidence: end.evidence },
-        }
-    }
-
-    /// Sets a new password with the token of a reset link, anonymously. If the CMS signs the person in on
-    /// that occasion, its cookie is dropped.
-    pub async fn redeem(&self, token: &Secret, user: &str, password: &Secret, asker: &Asker) -> Redeemed {
-        let unasked =
-            |verdict, evidence: &str| Redeemed { verdict, message: None, evidence: evidence.to_owned() };
-        let Some(operation) = &self.dialogue.redeem else {
-            return unasked(Verdict::NotSupported, NO_OPERATION);
-        };
-        if !self.dialogue.paths().is_token(token.expose()) || !could_be_user(user) {
-            return unasked(Verdict::Invalid, NOT_SENT);
-        }
-        if !could_be_password(password) {
-            return unasked(Verdict::Rejected, NOT_SENT);
-        }
-        let filling = Filling { user: Some(user), password: Some(password), token: Some(token) };
-        match run::run(operation, self.call(filling, None, true, asker)).await {
-            Err(stopped) => {
-                Redeemed { verdict: Verdict::FailedToConnect, message: None, evidence: stopped.evidence }
-            }
-            Ok(end) => {
-                let verdict = end.verdict.unwrap_or(Verdict::Unknown);
-                Redeemed { verdict, message: end.message, evidence: end.evidence }
-            }
-        }
-    }
-
-    fn call<'a>(
-        &'a self,
-        filling: Filling<'a>,
-        kept: Option<&'a KeptCookies>,
-        trusted: bool,
-        asker: &'a Asker,
-    ) -> Call<'a> {
-        Call { client: &self.client, rules: &self.rules, filling, kept, trusted, asker }
-    }
-}
-
-const NO_OPERATION: &str = "the dialogue has no such operation";
-const NOT_SENT: &str = "not sent: no account, password or link can look like that";
-
-fn could_be_user(user: &str) -> bool {
-    !user.trim().is_empty() && user.len() <= USER_CAP && !user.chars().any(char::is_control)
-}
-
-fn could_be_password(password: &Secret) -> bool {
-    !password.expose().is_empty() && password.expose().len() <= PASSWORD_CAP
 }

@@ -3,6 +3,8 @@
 //! An old CMS answers with the same page under many names: below any content, under prefixes, and by
 //! the name of a form field. A rule therefore looks at every segment of a path, not at its end.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, de};
 use url::form_urlencoded;
 
@@ -33,33 +35,152 @@ pub enum TakenOver {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PathRules {
+    /// The fields of a query of the CMS's sign-in page that say where to go afterwards.
+    next_query: Vec<String>,
+    /// The fields of a query of the CMS's forgotten-password page that name the account.
+    user_query: Vec<String>,
     /// What may stand before a view's name without changing it.
     view_prefixes: Vec<String>,
+    /// What is the CMS's own business although a pattern fits it: paths that end in one of these.
+    passed: Vec<Pattern>,
     sign_in: Vec<Pattern>,
     sign_out: Vec<Pattern>,
     reset_request: Vec<Pattern>,
     reset_link: Vec<Pattern>,
     closed: Vec<Pattern>,
-    token: Option<TokenRules>,
+    /// What a field of the query makes of a path that has many uses.
+    by_query: Vec<QueryRule>,
+    pub(super) token: Option<TokenRules>,
+}
+
+/// What a path is for, where a field of its query says so (`wp-login.php?action=rp`).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryRule {
+    path: Pattern,
+    field: String,
+    /// Any of these, in any case.
+    values: Vec<String>,
+    leads_to: Leads,
+}
+
+/// A list of patterns, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Leads {
+    SignIn,
+    SignOut,
+    ResetRequest,
+    ResetLink,
+    Closed,
+}
+
+impl QueryRule {
+    fn holds(&self, segments: &[&str], query: &str) -> bool {
+        self.path.is_within(segments)
+            && form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
+                name == self.field && self.values.iter().any(|wanted| wanted.eq_ignore_ascii_case(&value))
+            })
+    }
 }
 
 /// Where a reset link holds its token, and what a token looks like.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TokenRules {
-    /// The segment before it.
-    after: String,
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TokenRules {
+    /// The segment before it, if it stands in the path.
+    after: Option<String>,
     /// The names it has in a query.
-    #[serde(default)]
     query: Vec<String>,
+    /// The names of its parts, if it has several: segments after `after`, or fields of the query. Joined by `~` they are the
+    /// token.
+    parts: Vec<String>,
     /// The names that the account has in a query.
-    #[serde(default)]
     user_query: Vec<String>,
-    /// The shortest and the longest, in characters; all of them letters, digits, `-` or `_`.
-    length: (usize, usize),
+    /// The shortest and the longest, in characters, `~` included; 1 to 256.
+    length: Option<(usize, usize)>,
+    /// What may stand in it besides letters, digits, `-` and `_`.
+    characters: String,
+}
+
+impl TokenRules {
+    /// What joins the parts of a token; it can stand in none of them.
+    pub(super) const BETWEEN: char = '~';
+
+    /// A part of a token, by its name.
+    pub(super) fn part<'t>(&self, token: &'t str, name: &str) -> Option<&'t str> {
+        let at = self.parts.iter().position(|part| part == name)?;
+        token.split(Self::BETWEEN).nth(at)
+    }
+
+    pub(super) fn has_part(&self, name: &str) -> bool {
+        self.parts.iter().any(|part| part == name)
+    }
+
+    /// How many segments of a path it takes.
+    fn segments(&self) -> usize {
+        self.parts.len().max(1)
+    }
+
+    fn is_token(&self, token: &str) -> bool {
+        let (least, most) = self.length.unwrap_or((1, 256));
+        let plain = |part: &str| {
+            !part.is_empty()
+                && part.chars().all(|c| {
+                    c.is_ascii_alphanumeric() || matches!(c, '-' | '_') || self.characters.contains(c)
+                })
+        };
+        (least..=most).contains(&token.len())
+            && match self.parts.len() {
+                0 => plain(token),
+                count => token.split(Self::BETWEEN).count() == count && token.split(Self::BETWEEN).all(plain),
+            }
+    }
+
+    /// Checks what serde cannot see.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.characters.contains([Self::BETWEEN, '/', '%', '?', '#'])
+            || !self.characters.chars().all(|c| c.is_ascii_graphic())
+        {
+            return Err("`paths.token.characters` holds visible ASCII without ~ / % ? #".to_owned());
+        }
+        if self.after.is_none() && self.query.is_empty() && self.parts.is_empty() {
+            return Err("`paths.token` needs `after`, `query` or `parts`: where is it?".to_owned());
+        }
+        if !self.parts.is_empty() && !self.query.is_empty() {
+            return Err("`paths.token` has `parts`, which the query holds under these names; remove `query`"
+                .to_owned());
+        }
+        Ok(())
+    }
 }
 
 impl PathRules {
+    /// With the values of `[settings]` in their places.
+    pub(super) fn settled(&self, settings: &BTreeMap<String, String>) -> Result<Self, String> {
+        let mut rules = self.clone();
+        let lists = [
+            &mut rules.sign_in,
+            &mut rules.sign_out,
+            &mut rules.reset_request,
+            &mut rules.reset_link,
+            &mut rules.closed,
+        ];
+        for pattern in lists.into_iter().flatten() {
+            let mut written = pattern.0.join("/");
+            for (name, value) in settings {
+                written = written.replace(&format!("{{settings.{name}}}"), value);
+            }
+            if written.contains("{settings.") || written.split('/').any(str::is_empty) {
+                return Err(format!(
+                    "`{written}` in `paths`: `[settings]` has no such value, or an unfit one"
+                ));
+            }
+            pattern.0 = written.split('/').map(str::to_owned).collect();
+        }
+        Ok(rules)
+    }
+
     /// Which of the gate's pages a path leads to, if any.
     ///
     /// `segments` are the path's segments, decoded, without the part before the site; `query` is the raw
@@ -71,21 +192,45 @@ impl PathRules {
     ) -> Option<TakenOver> {
         let segments: Vec<&str> =
             segments.into_iter().filter(|s| !s.is_empty()).map(|segment| self.view_name(segment)).collect();
-        let leads = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_within(&segments));
-        if leads(&self.closed) {
-            Some(TakenOver::Closed)
-        } else if leads(&self.reset_link) {
-            let (token, user) = self.token_and_user(&segments, query);
-            Some(TakenOver::ResetLink { token, user })
-        } else if leads(&self.reset_request) {
-            Some(TakenOver::RequestReset)
-        } else if leads(&self.sign_out) {
-            Some(TakenOver::SignOut)
-        } else if leads(&self.sign_in) {
-            Some(TakenOver::SignIn)
-        } else {
-            None
+        let within = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_within(&segments));
+        let raw = query.unwrap_or_default();
+        let by_query = |to: Leads| self.by_query.iter().any(|r| r.leads_to == to && r.holds(&segments, raw));
+        let order = [
+            (Leads::Closed, &self.closed),
+            (Leads::ResetLink, &self.reset_link),
+            (Leads::ResetRequest, &self.reset_request),
+            (Leads::SignOut, &self.sign_out),
+            (Leads::SignIn, &self.sign_in),
+        ];
+        if within(&self.closed) {
+            return Some(TakenOver::Closed);
         }
+        // A field of the query says more than the path it is sent to.
+        let leads = order.iter().find(|(to, _)| by_query(*to)).map(|(to, _)| *to).or_else(|| {
+            let (to, _) = order.into_iter().find(|(_, patterns)| within(patterns))?;
+            let passed = to != Leads::Closed && self.passed.iter().any(|pattern| pattern.ends(&segments));
+            (!passed).then_some(to)
+        })?;
+        Some(match leads {
+            Leads::Closed => TakenOver::Closed,
+            Leads::ResetLink => {
+                let (token, user) = self.token_and_user(&segments, query);
+                TakenOver::ResetLink { token, user }
+            }
+            Leads::ResetRequest => TakenOver::RequestReset,
+            Leads::SignOut => TakenOver::SignOut,
+            Leads::SignIn => TakenOver::SignIn,
+        })
+    }
+
+    /// The fields of a query of the CMS's sign-in page that say where to go afterwards.
+    pub fn next_query(&self) -> &[String] {
+        &self.next_query
+    }
+
+    /// The fields of a query of the CMS's forgotten-password page that name the account.
+    pub fn user_query(&self) -> &[String] {
+        &self.user_query
     }
 
     /// Whether a path is that of a page for reset links and nothing else: such a page at its end, or before a token that could be
@@ -93,33 +238,46 @@ impl PathRules {
     pub fn is_reset_page<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> bool {
         let segments: Vec<&str> =
             segments.into_iter().filter(|s| !s.is_empty()).map(|segment| self.view_name(segment)).collect();
-        let is_page = |segment: &&str| self.reset_link.iter().any(|pattern| pattern.is_within(&[*segment]));
-        match segments.as_slice() {
-            [.., last] if is_page(last) => segments.iter().filter(|segment| is_page(segment)).count() == 1,
-            [before @ .., page, token] => {
-                is_page(page) && self.is_token(token) && !before.iter().any(is_page)
-            }
-            _ => false,
-        }
+        let leads = |segments: &[&str]| self.reset_link.iter().any(|page| page.is_within(segments));
+        let ends = |segments: &[&str]| self.reset_link.iter().any(|page| page.ends(segments));
+        // No such page but the one at the end.
+        let alone = |page: &[&str]| ends(page) && page.split_last().is_some_and(|(_, before)| !leads(before));
+        let behind =
+            self.token.as_ref().filter(|rules| rules.after.is_some()).map_or(1, TokenRules::segments);
+        let split = segments.len().saturating_sub(behind);
+        alone(&segments)
+            || segments.split_at_checked(split).is_some_and(|(page, token)| {
+                token.len() == behind && alone(page) && self.is_token(&token.join(TOKEN_BETWEEN))
+            })
     }
 
     /// Whether the CMS could have made this token; any other need not be sent to it.
     pub fn is_token(&self, token: &str) -> bool {
-        let (least, most) = self.token.as_ref().map_or((1, 256), |rules| rules.length);
-        (least..=most).contains(&token.len())
-            && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        match &self.token {
+            Some(rules) => rules.is_token(token),
+            None => TokenRules::default().is_token(token),
+        }
     }
 
     fn token_and_user(&self, segments: &[&str], query: Option<&str>) -> (Option<Secret>, Option<String>) {
         let Some(rules) = &self.token else { return (None, None) };
-        let below = segments.iter().skip_while(|segment| **segment != rules.after).nth(1);
+        let after = |after: &String| segments.iter().position(|segment| segment == after);
+        let below = rules.after.as_ref().and_then(after).and_then(|at| {
+            let behind = segments.get(at.saturating_add(1)..)?;
+            behind.get(..rules.segments()).map(|parts| parts.join(TOKEN_BETWEEN))
+        });
         let query = query.unwrap_or_default().as_bytes();
         let in_query = |names: &[String]| {
             form_urlencoded::parse(query)
                 .find(|(name, _)| names.iter().any(|wanted| wanted == name))
                 .map(|(_, value)| value.into_owned())
         };
-        let token = below.map(|token| (*token).to_owned()).or_else(|| in_query(&rules.query));
+        let in_parts = || {
+            let parts: Option<Vec<String>> =
+                rules.parts.iter().map(|part| in_query(std::slice::from_ref(part))).collect();
+            parts.filter(|parts| !parts.is_empty()).map(|parts| parts.join(TOKEN_BETWEEN))
+        };
+        let token = below.or_else(|| in_query(&rules.query)).or_else(in_parts);
         let token = token.filter(|token| self.is_token(token)).map(Secret::new);
         (token, in_query(&rules.user_query).filter(|user| !user.is_empty()))
     }
@@ -134,6 +292,8 @@ impl PathRules {
     }
 }
 
+const TOKEN_BETWEEN: &str = "~";
+
 /// One segment or several that follow each other; `*` is any.
 #[derive(Clone, Debug)]
 pub(super) struct Pattern(Vec<String>);
@@ -142,6 +302,14 @@ impl Pattern {
     pub(super) fn is_within(&self, segments: &[&str]) -> bool {
         let same = |(wanted, segment): (&String, &&str)| wanted == "*" || wanted == segment;
         segments.windows(self.0.len().max(1)).any(|window| self.0.iter().zip(window).all(same))
+    }
+}
+
+impl Pattern {
+    /// Whether the last of `segments` are these.
+    fn ends(&self, segments: &[&str]) -> bool {
+        let split = segments.len().checked_sub(self.0.len());
+        split.and_then(|at| segments.get(at..)).is_some_and(|end| self.is_within(end))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Deserializer, de};
 
 /// A CSS selector.
@@ -13,6 +13,13 @@ pub(super) struct CssSelector {
 }
 
 impl CssSelector {
+    pub(super) fn parse(written: &str) -> Result<Self, String> {
+        match scraper::Selector::parse(written) {
+            Ok(selector) => Ok(Self { selector, written: written.to_owned() }),
+            Err(_) => Err(format!("`{written}` is no CSS selector")),
+        }
+    }
+
     pub(super) fn as_selector(&self) -> &scraper::Selector {
         &self.selector
     }
@@ -26,11 +33,19 @@ impl fmt::Debug for CssSelector {
 
 impl<'de> Deserialize<'de> for CssSelector {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = String::deserialize(deserializer)?;
-        match scraper::Selector::parse(&written) {
-            Ok(selector) => Ok(Self { selector, written }),
-            Err(_) => Err(de::Error::custom(format!("`{written}` is no CSS selector"))),
-        }
+        Self::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+/// One selector or several.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Selectors(pub Vec<CssSelector>);
+
+impl<'de> Deserialize<'de> for Selectors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let all = AnyOf::deserialize(deserializer)?.0;
+        let all: Result<Vec<_>, String> = all.iter().map(|written| CssSelector::parse(written)).collect();
+        all.map(Self).map_err(de::Error::custom)
     }
 }
 
@@ -44,6 +59,81 @@ impl<'de> Deserialize<'de> for HeaderText {
         HeaderValue::from_str(&text)
             .map(Self)
             .map_err(|_| de::Error::custom("a header's value holds visible ASCII and blanks only"))
+    }
+}
+
+/// The name of a header.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct HeaderKey(String);
+
+impl HeaderKey {
+    pub(super) fn name(&self) -> HeaderName {
+        HeaderName::from_bytes(self.0.as_bytes()).unwrap_or(http::header::UPGRADE)
+    }
+}
+
+impl<'de> Deserialize<'de> for HeaderKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?.to_ascii_lowercase();
+        let framing =
+            ["host", "connection", "content-length", "transfer-encoding", "te", "upgrade", "trailer"];
+        if HeaderName::from_bytes(text.as_bytes()).is_err() {
+            return Err(de::Error::custom(format!("`{text}` is no name of a header")));
+        }
+        if framing.contains(&text.as_str()) {
+            return Err(de::Error::custom(format!("the header `{text}` is the gate's own business")));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// One text, or a list of which any will do.
+#[derive(Clone, Debug)]
+pub(super) struct AnyOf(Vec<String>);
+
+impl AnyOf {
+    pub(super) fn any(&self, holds: impl Fn(&str) -> bool) -> bool {
+        self.0.iter().any(|text| holds(text))
+    }
+}
+
+impl<'de> Deserialize<'de> for AnyOf {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a text or a list of texts")]
+        enum Written {
+            One(String),
+            Several(Vec<String>),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::One(one) => Ok(Self(vec![one])),
+            Written::Several(several) if several.is_empty() => {
+                Err(de::Error::custom("an empty list holds of nothing"))
+            }
+            Written::Several(several) => Ok(Self(several)),
+        }
+    }
+}
+
+/// A JSON pointer (RFC 6901): `/detail`, `/errors/0`.
+#[derive(Clone, Debug)]
+pub(super) struct Pointer(String);
+
+impl Pointer {
+    pub(super) fn find<'v>(&self, value: &'v serde_json::Value) -> Option<&'v serde_json::Value> {
+        value.pointer(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pointer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if !text.is_empty() && !text.starts_with('/') {
+            return Err(de::Error::custom(format!(
+                "`{text}` is no JSON pointer; write it like \"/errors/0\""
+            )));
+        }
+        Ok(Self(text))
     }
 }
 

@@ -4,10 +4,12 @@ mod audit;
 mod check;
 mod completions;
 mod doctor;
+mod mail;
 mod print;
 mod recoveries;
 mod run;
 mod sessions;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,6 +54,16 @@ enum Command {
         #[command(subcommand)]
         command: audit::Command,
     },
+    /// The gate's own users, for sites with sign_in = "local"; a gate that runs notices at once
+    Users {
+        #[command(subcommand)]
+        command: users::Command,
+    },
+    /// The gate's own mails
+    Mail {
+        #[command(subcommand)]
+        command: mail::Command,
+    },
     /// Prints what a shell needs to complete these commands
     Completions {
         /// Which shell
@@ -79,5 +91,7 @@ pub fn main() -> ExitCode {
         Command::Recoveries { command } => audit::recoveries(&arguments.config, command),
         Command::Audit { command } => audit::audit(&arguments.config, command),
         Command::Sessions { command } => sessions::sessions(&arguments.config, command),
+        Command::Users { command } => users::users(&arguments.config, command),
+        Command::Mail { command } => mail::mail(&arguments.config, &command),
     }
 }

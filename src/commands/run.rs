@@ -43,6 +43,9 @@ fn start(file: &Path) -> Result<(), String> {
     for address in running.addresses() {
         tracing::info!(%address, "listening");
     }
+    for address in running.tls_addresses() {
+        tracing::info!(%address, "listening, with TLS");
+    }
     if let Some(address) = running.mail_address() {
         tracing::info!(%address, "taking mail");
     }

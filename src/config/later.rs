@@ -5,11 +5,11 @@ use super::finding::nearest;
 /// Keys that are part of the file's shape, but that this version does not act on. They are refused, so that nobody
 /// relies on what does not happen.
 const NOT_YET: &[(&str, &str)] = &[
-    ("tls", "TLS is not built in yet; put a TLS proxy before the gate and name it in trusted_proxies"),
-    ("proxy_protocol", "the PROXY protocol is not supported yet"),
-    ("from", "the gate sends no mail of its own yet; the CMS does"),
+    (
+        "acme",
+        "certificates are not fetched by the gate yet; name files that an ACME client keeps, they are read anew when they change",
+    ),
     ("hold_posts", "holding a form until its sender has signed in is not built in yet"),
-    ("identity_headers", "identity headers are not built in yet"),
 ];
 
 /// The message for an operator: what the reader said, with the nearest known key.

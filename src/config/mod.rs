@@ -3,6 +3,7 @@
 //! Each module owns the type of its own section; this one composes them, checks what concerns several of
 //! them, and says of every mistake where it is, what is wrong and what would be right.
 
+mod dialogues;
 mod finding;
 mod later;
 mod site;
@@ -18,8 +19,10 @@ pub use self::finding::{Finding, Severity};
 pub use self::site::{SignIn, Site, VirtualHosting};
 use self::url::Scheme;
 use self::values::SecretSource;
+use crate::clock::{Clock as _, SystemClock};
+use crate::cms::Description;
 use crate::secret::Secret;
-use crate::{admin, limits, listen, mail, observe, pages, session, store};
+use crate::{admin, limits, listen, mail, observe, pages, password, session, store, tls};
 
 /// Everything `proxy.toml` says.
 #[derive(Clone, Debug, Deserialize)]
@@ -49,12 +52,18 @@ pub struct Config {
     /// How long what happened is kept.
     #[serde(default)]
     pub audit: observe::audit::Settings,
+    /// How passwords of local users are hashed.
+    #[serde(default)]
+    pub local_users: password::Settings,
     /// Where mail goes, and the relay for the CMS's own.
     #[serde(default)]
     pub mail: mail::Settings,
     /// The sites.
     #[serde(default, rename = "site")]
     pub sites: Vec<Spanned<Site>>,
+    /// Dialogues besides those that come with the gate.
+    #[serde(default, rename = "cms")]
+    pub dialogues: Vec<Spanned<Description>>,
     /// The folder of the file: relative paths in it begin there.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -86,8 +95,9 @@ impl Config {
             *templates = folder.join(&templates);
         }
         config.folder = folder;
-        let (errors, warnings) =
-            config.findings(file, text).into_iter().partition::<Vec<_>, _>(Finding::is_error);
+        let mut found = config.read_dialogues(file, text);
+        found.extend(config.findings(file, text));
+        let (errors, warnings) = found.into_iter().partition::<Vec<_>, _>(Finding::is_error);
         if errors.is_empty() { Ok((config, warnings)) } else { Err(errors) }
     }
 
@@ -102,7 +112,25 @@ impl Config {
                 "there is no site; add a [[site]] with name, public_url and backend_url".to_owned(),
             );
         }
-        if self.server.listen.is_empty() {
+        let tls = &self.server.tls;
+        if let Err(sentence) = tls.pairs() {
+            error(text.find("[server.tls]").unwrap_or(0), sentence);
+        }
+        if self.server.proxy_protocol && self.server.trusted_proxies.is_empty() {
+            error(
+                text.find("proxy_protocol").unwrap_or(0),
+                "proxy_protocol refuses everyone but the proxies in trusted_proxies, and there are none; name their networks".to_owned(),
+            );
+        }
+        let asks_for_certificate =
+            |site: &Spanned<Site>| site.as_ref().access.rules.iter().any(|rule| rule.client_certificate);
+        if tls.client_ca.is_none() && self.sites.iter().any(asks_for_certificate) {
+            error(
+                text.find("client_certificate").unwrap_or(0),
+                "a rule asks for a client_certificate, but [server.tls] has no client_ca; nobody could show one".to_owned(),
+            );
+        }
+        if self.server.listen.is_empty() && !tls.is_on() {
             error(
                 text.find("listen").unwrap_or(0),
                 "`listen` is empty; name at least one address, such as \"127.0.0.1:8080\"".to_owned(),
@@ -140,26 +168,25 @@ impl Config {
                     );
                 }
             }
-            if backend.as_ref().scheme() == Scheme::Https {
-                error(
-                    backend.span().start,
-                    "TLS to the backend is not supported by this version; write an http:// address"
-                        .to_owned(),
-                );
-            }
             if public.as_ref().is_at(backend.as_ref().host()) {
                 error(backend.span().start, "backend_url is the public address: the gate would call itself; write where the CMS itself listens".to_owned());
             }
-            if crate::cms::Dialogue::built_in(site.cms.as_ref()).is_none() {
-                let known: Vec<&str> = crate::cms::Dialogue::names().collect();
-                error(
-                    site.cms.span().start,
-                    format!(
-                        "there is no dialogue `{}`; {}",
-                        site.cms.as_ref(),
-                        finding::nearest(site.cms.as_ref(), &known)
-                    ),
-                );
+            match self.dialogue(site) {
+                Err(sentence) => error(site.cms.span().start, sentence),
+                Ok(dialogue)
+                    if site.sign_in == SignIn::Backend
+                        && !dialogue.can_sign_in()
+                        && site.access.asks_to_sign_in() =>
+                {
+                    error(
+                        site.cms.span().start,
+                        format!(
+                            "the dialogue `{}` has no `sign_in`, so nobody would reach what `access` keeps for who has signed in; write access.default = \"public\", or sign_in = \"local\", or name another dialogue",
+                            dialogue.name()
+                        ),
+                    )
+                }
+                Ok(_) => {}
             }
             if let Some(name) = site.rewrite.types.iter().find(|name| !name.contains('/')) {
                 error(
@@ -170,6 +197,10 @@ impl Config {
                 );
             }
             self.reset_findings(site, &mut error);
+            self.local_findings(site, &mut error);
+        }
+        if let Err(sentence) = self.local_users.costs() {
+            error(text.find("[local_users]").unwrap_or(0), sentence);
         }
         if let Some(sentence) = self.admin.finding() {
             error(text.find("[admin]").unwrap_or(0), sentence);
@@ -203,9 +234,17 @@ impl Config {
             .iter()
             .map(Spanned::as_ref)
             .find(|site| site.public_url.as_ref().scheme() == Scheme::Https);
-        if let Some(site) = behind_proxy.filter(|_| self.server.trusted_proxies.is_empty()) {
+        if let Some(site) =
+            behind_proxy.filter(|_| self.server.trusted_proxies.is_empty() && !self.server.tls.is_on())
+        {
             let sentence = "public_url is https, so a TLS proxy stands before the gate; trusted_proxies does not name it, and every visitor will look like that proxy to rules and limits".to_owned();
             findings.push(Finding::warning(file, text, site.public_url.span().start, sentence));
+        }
+        for site in self.sites.iter().map(Spanned::as_ref) {
+            if site.backend_url.as_ref().scheme() == Scheme::Http && site.forward.ca.is_some() {
+                let sentence = "[site.forward] names a `ca`, but backend_url is http: nobody shows a certificate; write https://, or remove `ca`".to_owned();
+                findings.push(Finding::warning(file, text, site.backend_url.span().start, sentence));
+            }
         }
         for network in &self.server.trusted_proxies {
             if network.prefix_len() == 0 {
@@ -279,6 +318,56 @@ impl Config {
         }
     }
 
+    fn local_findings(&self, site: &Site, error: &mut impl FnMut(usize, String)) {
+        let offset = site.name.span().start;
+        if let Err(sentence) = site.identity_headers.check() {
+            error(offset, sentence);
+        }
+        if site.sign_in != SignIn::Local {
+            if let Some(users) = &site.users {
+                error(
+                    users.span().start,
+                    "`users` is for sites with sign_in = \"local\"; add that, or remove it".to_owned(),
+                );
+            }
+            return;
+        }
+        if let Some(users) = &site.users {
+            let named =
+                self.sites.iter().map(Spanned::as_ref).find(|other| other.name.as_ref() == users.as_ref());
+            if named.is_none_or(|other| {
+                other.sign_in != SignIn::Local
+                    || (other.users.is_some() && other.name.as_ref() != site.name.as_ref())
+            }) {
+                error(
+                    users.span().start,
+                    format!(
+                        "`{}` is no site with local users of its own; name one with sign_in = \"local\" and no `users`",
+                        users.as_ref()
+                    ),
+                );
+            }
+        }
+        if site.password_reset.form == crate::recovery::Form::Backend {
+            error(offset, "password_reset.form = \"backend\" does not go with sign_in = \"local\": the passwords are the gate's; remove it".to_owned());
+        }
+        if site.password_reset.enabled && self.mail.from.is_none() {
+            error(offset, "the gate mails reset links to local users, so [mail] needs `from`, such as \"Example Intranet <noreply@example.org>\"; or write password_reset = { enabled = false }".to_owned());
+        }
+    }
+
+    /// The site whose local users sign in at this one.
+    pub fn users_of<'c>(&self, site: &'c Site) -> &'c str {
+        site.users.as_ref().map_or(site.name.as_ref().as_str(), |users| users.as_ref().as_str())
+    }
+
+    /// The names of the sites at which the local users of `owner` sign in.
+    pub fn sites_with_users_of(&self, owner: &str) -> Vec<String> {
+        let sites = self.sites.iter().map(Spanned::as_ref);
+        let shared = sites.filter(|site| site.sign_in == SignIn::Local && self.users_of(site) == owner);
+        shared.map(|site| site.name.as_ref().clone()).collect()
+    }
+
     /// The secret itself.
     ///
     /// # Errors
@@ -298,16 +387,34 @@ impl Config {
         if text.is_empty() { Err("a secret is empty".to_owned()) } else { Ok(Secret::new(text)) }
     }
 
-    /// Tries what the file points to, without making or changing anything: secrets, templates.
+    /// Tries what the file points to, without making or changing anything: secrets, certificates, templates.
     pub fn try_files(&self, file: &Path) -> Vec<Finding> {
         let headers = self.sites.iter().filter_map(|site| site.as_ref().password_reset.header.as_ref());
         let mut sentences: Vec<String> =
             headers.filter_map(|header| self.secret(&header.value).err()).collect();
         sentences.extend(mail::check(self));
         sentences.extend(self.store.secret.check(&self.folder).err().map(|error| error.to_string()));
+        let authorities = self.sites.iter().filter_map(|site| site.as_ref().forward.ca.as_ref());
+        sentences.extend(authorities.filter_map(|ca| tls::read_authorities(&self.folder.join(ca)).err()));
         let mut warnings = Vec::new();
+        if self.server.tls.is_on() {
+            let https = self.sites.iter().map(|site| site.as_ref().public_url.as_ref());
+            let hosts = https.filter(|url| url.scheme() == Scheme::Https).map(url::SiteUrl::host);
+            match listen::tls::load(&self.server.tls, &self.folder) {
+                Err(sentence) => sentences.push(sentence),
+                Ok(_) => warnings.extend(listen::tls::warnings(
+                    &self.server.tls,
+                    &self.folder,
+                    hosts,
+                    SystemClock.now(),
+                )),
+            }
+        }
         match pages::Pages::load(&self.pages) {
-            Ok(pages) => warnings.extend(pages.warnings().iter().map(ToString::to_string)),
+            Ok(pages) => {
+                warnings.extend(pages.warnings().iter().map(ToString::to_string));
+                sentences.extend(mail::Mails::load(&self.pages, &pages).err().map(|error| error.to_string()));
+            }
             Err(error) => sentences.push(error.to_string()),
         }
         let errors = sentences.into_iter().map(|sentence| Finding::error(file, "", 0, sentence));

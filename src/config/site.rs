@@ -1,10 +1,12 @@
 //! `[[site]]` of `proxy.toml`: one public address and what stands behind it.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::url::SiteUrl;
-use crate::{forward, gate, recovery, rewrite};
+use crate::{forward, gate, identity, recovery, rewrite};
 
 /// One site.
 #[derive(Clone, Debug, Deserialize)]
@@ -19,12 +21,20 @@ pub struct Site {
     /// The dialogue by which its forms are spoken to.
     #[serde(default = "plone")]
     pub cms: Spanned<String>,
+    /// Values in the place of the dialogue's own `[settings]`; none.
+    #[serde(default)]
+    pub cms_settings: BTreeMap<String, String>,
     /// How the backend learns its public address; by Zope's VirtualHostMonster path.
     #[serde(default)]
     pub virtual_hosting: VirtualHosting,
     /// Who vouches for a password; the CMS's own login form.
     #[serde(default)]
     pub sign_in: SignIn,
+    /// Whose local users sign in here: another site's, by its name; its own if left out.
+    pub users: Option<Spanned<String>>,
+    /// The fields that tell the backend who is signed in; none.
+    #[serde(default)]
+    pub identity_headers: identity::Headers,
     /// Further names and addresses of the backend, which must not get out either.
     #[serde(default)]
     pub internal_names: Vec<String>,
@@ -66,4 +76,6 @@ pub enum SignIn {
     /// The CMS's own login form.
     #[default]
     Backend,
+    /// The gate: it has users of its own.
+    Local,
 }

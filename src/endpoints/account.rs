@@ -1,15 +1,22 @@
-//! `account`: who is signed in, and where; signs out everywhere else.
+//! `account`: who is signed in, and where; signs out everywhere else; changes a local user's password.
 
 use hyper::body::Incoming;
 
 use super::form::{self, Bad, Form};
+use crate::config::SignIn;
 use crate::observe::audit::{Event, Kind, Origin};
-use crate::pages::{ErrorKind, Page, SessionLine};
+use crate::pages::{ChangeError, ChangeForm, ErrorKind, Page, SessionLine};
+use crate::recovery::{self, Changing};
+use crate::session::Session;
 use crate::visit::{Answer, Visit};
 
 const FORM: &str = "account";
 
 pub(super) fn show(visit: &Visit<'_>) -> Answer {
+    page(visit, ChangeForm::Empty)
+}
+
+fn page(visit: &Visit<'_>, change: ChangeForm) -> Answer {
     let Some(session) = &visit.session else { return visit.sign_in_first(false) };
     let shared = visit.shared();
     let now = shared.clock.now();
@@ -26,18 +33,31 @@ pub(super) fn show(visit: &Visit<'_>) -> Answer {
         })
         .collect();
     let (csrf, cookie) = form::token(visit, FORM);
+    let verdict = match change {
+        ChangeForm::Empty => "own",
+        ChangeForm::Done => "password_changed",
+        ChangeForm::Wrong(_) => "password_not_changed",
+    };
+    let change = (visit.site.sign_in == SignIn::Local).then_some(change);
     visit
-        .page(Page::Account { username: session.user(), csrf: &csrf, sessions: &lines }, "own")
+        .page(Page::Account { username: session.user(), csrf: &csrf, sessions: &lines, change }, verdict)
         .with_cookie(cookie)
 }
 
 pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
-    match Form::read(visit, FORM, body).await {
-        Ok(_) => {}
+    let (form, fresh) = match Form::read(visit, FORM, body).await {
+        Ok(form) => (form, true),
         Err(Bad::Answer(answer)) => return *answer,
-        Err(Bad::Expired(_)) => return show(visit),
-    }
+        Err(Bad::Expired(form)) => (form, false),
+    };
     let Some(session) = &visit.session else { return visit.sign_in_first(false) };
+    if form.text("action") == "change-password" && visit.site.sign_in == SignIn::Local {
+        let error = if fresh { change(visit, session, &form).await } else { Err(ChangeError::FormExpired) };
+        return page(visit, error.map_or_else(ChangeForm::Wrong, |()| ChangeForm::Done));
+    }
+    if !fresh {
+        return show(visit);
+    }
     match visit.shared().sessions.end_others(session).await {
         Ok(ended) => {
             let detail = format!("{ended} other sessions ended by their user");
@@ -49,5 +69,22 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
             tracing::error!(id = visit.caller.request_id, %error, "sessions cannot be ended in the store");
             visit.problem(ErrorKind::Internal, "store_failed")
         }
+    }
+}
+
+async fn change(visit: &Visit<'_>, session: &Session, form: &Form) -> Result<(), ChangeError> {
+    let (current, new) = (form.secret("current_password"), form.secret("password"));
+    if current.expose().is_empty() || new.expose().is_empty() {
+        return Err(ChangeError::Missing);
+    }
+    if new != form.secret("password_confirm") {
+        return Err(ChangeError::Mismatch);
+    }
+    match recovery::change(visit, session, &current, &new).await {
+        Changing::Done => Ok(()),
+        Changing::WrongCurrent => Err(ChangeError::WrongCurrent),
+        Changing::Unfit(unfit) => Err(ChangeError::Unfit(unfit)),
+        Changing::Limited(retry_after) => Err(ChangeError::Limited { retry_after }),
+        Changing::Failed => Err(ChangeError::Failed),
     }
 }

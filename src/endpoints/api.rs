@@ -24,14 +24,15 @@ const DESCRIPTION: &str = include_str!("openapi.json");
 const USERNAME: &[&str] = &["username", "userid", "login", "email", "eMail"];
 
 pub(super) async fn answer(visit: &Visit<'_>, api: Api, body: Incoming) -> Answer {
-    let reset = visit.site.reset.enabled;
+    let (asks, redeems) = (visit.site.requests_reset(), visit.site.redeems());
     match (api, &visit.caller.parts.method) {
-        (Api::ForgotPassword, &Method::POST) if reset => forgot(visit, body).await,
-        (Api::ResetPassword, &Method::POST) if reset => reset_by(visit, body).await,
+        (Api::ForgotPassword, &Method::POST) if asks => forgot(visit, body).await,
+        (Api::ResetPassword, &Method::POST) if redeems => reset_by(visit, body).await,
         (Api::Session, &Method::GET | &Method::HEAD) => session(visit),
         (Api::Session, &Method::DELETE) => sign_out_now(visit).await,
         (Api::Description, &Method::GET | &Method::HEAD) => description(),
-        (Api::ForgotPassword | Api::ResetPassword, _) if reset => not_with_this_method(visit, "POST"),
+        (Api::ForgotPassword, _) if asks => not_with_this_method(visit, "POST"),
+        (Api::ResetPassword, _) if redeems => not_with_this_method(visit, "POST"),
         (Api::Session, _) => not_with_this_method(visit, "GET, HEAD, DELETE"),
         (Api::Description, _) => not_with_this_method(visit, "GET, HEAD"),
         (Api::ForgotPassword | Api::ResetPassword | Api::NotFound, _) => {
@@ -50,7 +51,7 @@ pub(super) fn session(visit: &Visit<'_>) -> Answer {
     let Some(session) = &visit.session else {
         return visit.unauthorized(format!("{}/login", visit.site.prefix));
     };
-    let page = Page::Account { username: session.user(), csrf: "", sessions: &[] };
+    let page = Page::Account { username: session.user(), csrf: "", sessions: &[], change: None };
     let extra = [
         ("username", session.user().into()),
         ("site", session.site().into()),
@@ -115,13 +116,17 @@ async fn reset_by(visit: &Visit<'_>, body: Incoming) -> Answer {
     if let Some(answer) = input.missing(visit) {
         return answer;
     }
-    let ticket = Ticket { token, user: None };
+    let ticket = Ticket { token, user: None, browser: None };
     let redeeming = recovery::redeem(visit, &ticket, username.expose(), &password).await;
-    let code = match &redeeming {
-        Redeeming::Limited(_) => "limited",
+    let code = match redeeming.verdict() {
         // Whether an account exists is not for the holder of any odd link to learn.
-        Redeeming::Done(redeemed) if redeemed.verdict == Verdict::NoAccount => Verdict::Unknown.as_str(),
-        Redeeming::Done(redeemed) => redeemed.verdict.as_str(),
+        Verdict::NoAccount => Verdict::Unknown.as_str(),
+        verdict => verdict.as_str(),
+    };
+    let reason = match &redeeming {
+        Redeeming::Unfit(unfit) => Some(unfit.as_str()),
+        Redeeming::Dead(dead) => Some(dead.as_str()),
+        Redeeming::Limited(_) | Redeeming::Done(_) => None,
     };
     let home = Next::home(visit.site.public.path());
     let (page, verdict) = match reset_password::shown(&redeeming) {
@@ -131,7 +136,7 @@ async fn reset_by(visit: &Visit<'_>, body: Incoming) -> Answer {
         }
         reset_password::Shown::Dead(reason) => (Page::ResetDead { reason }, "reset_failed"),
     };
-    visit.outcome(page, code, [], verdict)
+    visit.outcome(page, code, reason.map(|reason| ("reason", reason.into())), verdict)
 }
 
 fn description() -> Answer {

@@ -14,6 +14,9 @@ use crate::visit::{Answer, Visit};
 /// Who is signed in, in UTF-8.
 const IDENTITY: HeaderName = HeaderName::from_static("x-remote-user");
 
+/// The groups of a local user, `a,b`.
+const GROUPS: HeaderName = HeaderName::from_static("x-remote-groups");
+
 pub(super) fn answer(visit: &Visit<'_>) -> Answer {
     let mut answer = api::session(visit);
     let Some(session) = &visit.session else { return answer };
@@ -22,5 +25,10 @@ pub(super) fn answer(visit: &Visit<'_>) -> Answer {
         return api::problem(visit, ErrorKind::Internal, "bad_user_name");
     };
     answer.response.headers_mut().insert(IDENTITY, user);
+    if let Ok(groups) = HeaderValue::from_str(&session.groups().to_text())
+        && !groups.is_empty()
+    {
+        answer.response.headers_mut().insert(GROUPS, groups);
+    }
     answer
 }

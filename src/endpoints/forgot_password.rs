@@ -13,6 +13,10 @@ use crate::visit::{Answer, Visit};
 const FORM: &str = "forgot-password";
 
 pub(super) fn show(visit: &Visit<'_>) -> Answer {
+    if let Some(elsewhere) = visit.site.elsewhere() {
+        let user = visit.query("username").unwrap_or_default();
+        return visit.redirect(http::StatusCode::FOUND, &elsewhere.with(&user), "elsewhere");
+    }
     let next = next_of(visit, visit.query("next").as_deref());
     page(visit, &visit.query("username").unwrap_or_default(), &next, None)
 }

@@ -23,7 +23,6 @@ pub(crate) use self::reset_password::capture;
 
 /// Answers a request to one of the gate's own pages.
 pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Incoming) -> Answer {
-    let reset = visit.site.reset.enabled;
     if let Endpoint::Api(api) = endpoint {
         return api::answer(visit, api, body).await;
     }
@@ -39,8 +38,8 @@ pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Inco
         Method::GET | Method::HEAD => match endpoint {
             Endpoint::SignIn => sign_in::show(visit),
             Endpoint::SignOut => sign_out::show(visit),
-            Endpoint::ForgotPassword if reset => forgot_password::show(visit),
-            Endpoint::ResetPassword if reset => reset_password::show(visit),
+            Endpoint::ForgotPassword if visit.site.offers_reset() => forgot_password::show(visit),
+            Endpoint::ResetPassword if visit.site.redeems() => reset_password::show(visit).await,
             Endpoint::Account => account::show(visit),
             Endpoint::Asset(name) => assets::show(visit, name),
             Endpoint::Health => assets::health(),
@@ -50,8 +49,10 @@ pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Inco
         Method::POST if forms => match endpoint {
             Endpoint::SignIn => sign_in::submit(visit, body).await,
             Endpoint::SignOut => sign_out::submit(visit, body).await,
-            Endpoint::ForgotPassword if reset => forgot_password::submit(visit, body).await,
-            Endpoint::ResetPassword if reset => reset_password::submit(visit, body).await,
+            Endpoint::ForgotPassword if visit.site.requests_reset() => {
+                forgot_password::submit(visit, body).await
+            }
+            Endpoint::ResetPassword if visit.site.redeems() => reset_password::submit(visit, body).await,
             Endpoint::Account => account::submit(visit, body).await,
             _ => visit.problem(ErrorKind::NotFound, "own"),
         },

@@ -2,34 +2,58 @@
 //!
 //! The token does not stay in the address, where histories, logs and the next site's `Referer` would have it: the link
 //! leads on to this page, and the token travels in a cookie that only the gate can read, for as long as it takes to fill in
-//! the form. Opening the link asks the CMS nothing, so a mail scanner that follows it spoils nothing.
+//! the form. Opening the link asks the CMS nothing, so a mail scanner that follows it spoils nothing. A link of the gate's own is
+//! looked up, so that its holder learns at once if it is used or too old; that spoils nothing either.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use hyper::body::Incoming;
 
 use super::form::{self, Bad, Form};
 use crate::cms::Verdict;
 use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{DeadLink, Page, ResetError};
-use crate::recovery::{self, Redeeming, Ticket};
+use crate::recovery::{self, Dead, Redeeming, Ticket, Way};
 use crate::secret::Secret;
 use crate::visit::{Answer, Visit};
 
 const FORM: &str = "reset-password";
 
 /// Takes the token out of a reset link's address and leads on to the form.
-pub(crate) fn capture(visit: &Visit<'_>, token: Option<Secret>, user: Option<String>) -> Answer {
+pub(crate) async fn capture(visit: &Visit<'_>, token: Option<Secret>, user: Option<String>) -> Answer {
     let said = |event: Event<'_>| visit.shared().audit.record(&Origin::of(visit), event);
     let Some(token) = token else {
         said(Event::new(Kind::LinkOpened, Verdict::Invalid.as_str()));
         return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link_bad");
     };
-    let ticket = Ticket { token, user };
-    said(Event::new(Kind::LinkOpened, Verdict::Ok.as_str()).link(&ticket.token));
+    let opened = Event::new(Kind::LinkOpened, Verdict::Ok.as_str());
+    let ticket = match Way::at(visit.site) {
+        Way::Cms => Ticket { token, user, browser: None },
+        // Who only looks whether a link leads anywhere has not opened it.
+        Way::Issued if visit.caller.parts.method == Method::HEAD => {
+            return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link");
+        }
+        Way::Issued => match recovery::open(visit, token.clone()).await {
+            Ok(ticket) => ticket,
+            Err(dead) => {
+                let event = Event::new(Kind::LinkOpened, dead.verdict().as_str());
+                said(event.link(&token).detail(dead.as_str()));
+                return visit.page(Page::ResetDead { reason: reason(dead) }, "reset_link_dead");
+            }
+        },
+    };
+    let opened = opened.link(&ticket.token);
+    said(match (Way::at(visit.site), &ticket.user) {
+        // The gate's own link is its user's for certain; in a CMS's anybody can write a name.
+        (Way::Issued, Some(user)) => opened.account(user, true),
+        _ => opened,
+    });
     visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link").with_cookie(ticket.cookie(visit))
 }
 
-pub(super) fn show(visit: &Visit<'_>) -> Answer {
+pub(super) async fn show(visit: &Visit<'_>) -> Answer {
+    if let Some(token) = visit.query("token").filter(|_| Way::at(visit.site) == Way::Issued) {
+        return capture(visit, Some(Secret::new(token)), None).await;
+    }
     match Ticket::of(visit) {
         Some(ticket) => page(visit, ticket.user.as_deref().unwrap_or_default(), None),
         None => visit.page(Page::ResetDead { reason: DeadLink::Missing }, "own"),
@@ -89,6 +113,9 @@ pub(super) enum Shown<'r> {
 pub(super) fn shown(redeeming: &Redeeming) -> Shown<'_> {
     match redeeming {
         Redeeming::Limited(retry_after) => Shown::Wrong(ResetError::Limited { retry_after: *retry_after }),
+        Redeeming::Unfit(unfit) => Shown::Wrong(ResetError::Unfit(*unfit)),
+        Redeeming::Dead(Dead::Store) => Shown::Wrong(ResetError::Unreachable),
+        Redeeming::Dead(dead) => Shown::Dead(reason(*dead)),
         Redeeming::Done(redeemed) => match redeemed.verdict {
             Verdict::Ok => Shown::Done,
             Verdict::Rejected => {
@@ -100,5 +127,17 @@ pub(super) fn shown(redeeming: &Redeeming) -> Shown<'_> {
             Verdict::Invalid => Shown::Dead(DeadLink::Invalid),
             _ => Shown::Dead(DeadLink::NotConfirmed),
         },
+    }
+}
+
+/// Why a link of the gate's own is of no use, for its holder.
+fn reason(dead: Dead) -> DeadLink {
+    match dead {
+        Dead::Unknown => DeadLink::Invalid,
+        Dead::Used => DeadLink::Used,
+        Dead::Replaced => DeadLink::Replaced,
+        Dead::Expired => DeadLink::Expired,
+        Dead::Elsewhere => DeadLink::Elsewhere,
+        Dead::Store => DeadLink::NotConfirmed,
     }
 }

@@ -5,7 +5,7 @@ use hyper::body::Incoming;
 use super::form::{self, Bad, Form};
 use super::{go_on, next_of};
 use crate::gate::Next;
-use crate::identity::{self, Vouched};
+use crate::identity::{self, Person, Vouched};
 use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{Page, SignInError};
 use crate::session::NewSession;
@@ -53,9 +53,13 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     let username = form.text("username");
     let wrong = |error| page(visit, &username, &next, Some(error), false);
     let error = match identity::vouch(visit, &username, &form.secret("password")).await {
-        Vouched::Yes { user, kept } => {
+        Vouched::Yes(person) => {
             let remember = !form.text("remember").is_empty();
-            return begin(visit, &username, &user, &kept, remember, &next).await;
+            match begin(visit, &username, &person, remember, &next).await {
+                Some(answer) => return answer,
+                // Changed, disabled or removed while the password was being compared.
+                None => SignInError::WrongCredentials,
+            }
         }
         Vouched::Missing => SignInError::Missing,
         Vouched::No => SignInError::WrongCredentials,
@@ -66,19 +70,19 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     wrong(error)
 }
 
-/// Begins a session, with a new id, and ends the one the browser had.
+/// Begins a session, with a new id, and ends the one the browser had; `None` if nobody vouches for the person any more.
 async fn begin(
     visit: &Visit<'_>,
     typed: &str,
-    user: &str,
-    kept: &crate::cms::KeptCookies,
+    person: &Person,
     remember: bool,
     next: &Next,
-) -> Answer {
-    let shared = visit.shared();
+) -> Option<Answer> {
+    let (shared, user) = (visit.shared(), person.user.as_str());
     let new = NewSession {
         site: &visit.site.name,
         user,
+        user_id: person.user_id.as_deref(),
         remember,
         client: visit.client.ip(),
         user_agent: visit
@@ -86,13 +90,20 @@ async fn begin(
             .get(http::header::USER_AGENT)
             .and_then(|agent| agent.to_str().ok())
             .unwrap_or_default(),
-        kept: kept.to_bytes().expose().as_bytes().to_vec(),
+        kept: person.kept.to_bytes().expose().as_bytes().to_vec(),
+        groups: person.groups.clone(),
     };
     let created = match &visit.session {
         Some(old) => shared.sessions.replace(old, new).await,
         None => shared.sessions.create(new).await,
     };
-    match created {
+    Some(match created {
+        Ok((_, session)) if !identity::still_vouches(visit, person).await => {
+            if let Err(error) = shared.sessions.end(&session).await {
+                tracing::error!(id = visit.caller.request_id, %error, "a session cannot be ended in the store");
+            }
+            return None;
+        }
         Ok((id, session)) => {
             let event = Event::new(Kind::SignIn, "ok").account(user, true);
             shared.audit.record(&Origin::of(visit), event.detail(if remember { "remembered" } else { "" }));
@@ -111,5 +122,5 @@ async fn begin(
             tracing::error!(id = visit.caller.request_id, %error, "a session cannot be kept");
             visit.problem(crate::pages::ErrorKind::Internal, "store_failed")
         }
-    }
+    })
 }

@@ -5,6 +5,7 @@ use hyper::body::Incoming;
 use super::form::{self, Bad, Form};
 use super::next_of;
 use crate::cms::{KeptCookies, SignOut};
+use crate::config::SignIn;
 use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{ErrorKind, Page};
 use crate::session::cookie::{self, Name};
@@ -47,7 +48,10 @@ pub(super) async fn end(visit: &Visit<'_>) -> Result<(), ErrorKind> {
     }
     let event = Event::new(Kind::SignOut, "ok").account(session.user(), true);
     visit.shared().audit.record(&Origin::of(visit), event);
-    if let Some(kept) = KeptCookies::from_bytes(&session.kept()) {
+    // A local user may have no sign-in there that could be ended.
+    let kept = KeptCookies::from_bytes(&session.kept())
+        .filter(|kept| visit.site.sign_in == SignIn::Backend || !kept.is_empty());
+    if let Some(kept) = kept {
         match visit.site.cms.sign_out(&kept, &visit.asker()).await {
             SignOut::Ok => {}
             SignOut::Unknown { evidence } | SignOut::Unreachable { evidence } => {

@@ -12,8 +12,10 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::Fault;
+use super::pace::Pace;
 use super::pool::Lease;
 use super::spool::Spooled;
+use crate::config::values::Size;
 
 /// Any error a body can end in.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -51,12 +53,14 @@ pub struct Stream {
     remaining: u64,
     inspect: Option<Box<dyn Inspect>>,
     progress: Progress,
+    pace: Pace,
 }
 
 impl RequestBody {
-    /// Streams `incoming`, which must bring exactly `length` bytes, past `inspect`.
-    pub fn stream(incoming: Incoming, length: u64, inspect: Option<Box<dyn Inspect>>) -> Self {
-        Self::Stream(Stream { incoming, remaining: length, inspect, progress: Progress::sending() })
+    /// Streams `incoming`, which must bring exactly `length` bytes and `rate` of them a second, past `inspect`.
+    pub fn stream(incoming: Incoming, length: u64, rate: Size, inspect: Option<Box<dyn Inspect>>) -> Self {
+        let (progress, pace) = (Progress::sending(), Pace::new(rate.as_u64()));
+        Self::Stream(Stream { incoming, remaining: length, inspect, progress, pace })
     }
 
     /// The number of bytes it will have.
@@ -106,11 +110,18 @@ impl Body for RequestBody {
 impl Stream {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
-            let Some(frame) = ready!(Pin::new(&mut self.incoming).poll_frame(cx)) else {
+            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                self.pace.wait();
+                return Poll::Pending;
+            };
+            let Some(frame) = frame else {
                 return Poll::Ready((self.remaining > 0).then(|| Err(self.fail(Fault::ClientBody))));
             };
             let Ok(frame) = frame else { return Poll::Ready(Some(Err(self.fail(Fault::ClientBody)))) };
             let Ok(data) = frame.into_data() else { continue };
+            if !self.pace.came(data.len()) {
+                return Poll::Ready(Some(Err(self.fail(Fault::ClientBody))));
+            }
             self.remaining = self.remaining.saturating_sub(data.len() as u64);
             self.progress.step(self.remaining == 0);
             if let Some(inspect) = &mut self.inspect {

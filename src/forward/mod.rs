@@ -14,10 +14,12 @@
 
 mod body;
 mod head;
+mod pace;
 mod pool;
 mod spool;
 mod tunnel;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,7 +29,7 @@ use serde::Deserialize;
 
 pub use self::body::{BoxError, Inspect, RequestBody, ResponseBody};
 pub use self::head::{Destination, Outgoing};
-pub use self::pool::Upstream;
+pub use self::pool::{Security, Upstream};
 pub use self::spool::spool;
 pub use self::tunnel::{tunnel, upgrade_token};
 use crate::config::values::{Size, Span};
@@ -46,6 +48,10 @@ pub struct Settings {
     pub keep_alive: Span,
     /// The largest request body; 4 GiB.
     pub body_limit: Size,
+    /// How many bytes a second of a request body a client must send, once it has had 30 s; 500 B. `"0"` waits for any.
+    pub body_rate: Size,
+    /// The authorities by which an https backend's certificate is judged, PEM; those the system trusts.
+    pub ca: Option<PathBuf>,
     /// How much of a body of unknown length, or of one that is translated on its way, is held in memory before it goes to a file; 256 KiB.
     pub spool_above: Size,
 }
@@ -58,6 +64,8 @@ impl Default for Settings {
             idle_timeout: Span::minutes(1),
             keep_alive: Span::seconds(50),
             body_limit: Size::bytes(4 << 30),
+            body_rate: Size::bytes(500),
+            ca: None,
             spool_above: Size::bytes(256 << 10),
         }
     }

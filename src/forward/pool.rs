@@ -10,14 +10,19 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsConnector;
 
 use super::{Fault, RequestBody, Settings};
 
 /// A backend as one worker sees it.
 pub struct Upstream {
     address: (String, u16),
+    security: Option<Security>,
     settings: Settings,
     idle: Arc<Mutex<Vec<Idle>>>,
 }
@@ -31,9 +36,9 @@ struct Idle {
 }
 
 impl Upstream {
-    /// A backend at `host` and `port`. Nothing is connected yet.
-    pub fn new(host: impl Into<String>, port: u16, settings: Settings) -> Self {
-        Self { address: (host.into(), port), settings, idle: Arc::default() }
+    /// A backend at `host` and `port`, in clear text if there is no `security`. Nothing is connected yet.
+    pub fn new(host: impl Into<String>, port: u16, security: Option<Security>, settings: Settings) -> Self {
+        Self { address: (host.into(), port), security, settings, idle: Arc::default() }
     }
 
     /// The settings of its site.
@@ -56,21 +61,50 @@ impl Upstream {
         let stream =
             within(limit, TcpStream::connect((host.as_str(), *port))).await?.map_err(Fault::Connect)?;
         stream.set_nodelay(true).map_err(Fault::Connect)?;
-        // The buffer must hold the largest head and is what one read of a body can bring.
-        let handshake = http1::Builder::new().max_buf_size(64 * 1024).handshake(TokioIo::new(stream));
-        let (sender, connection) = handshake.await.map_err(Fault::BrokenOff)?;
-        let task = tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a backend connection ended");
-            }
-        });
-        Ok(Connection { sender, _task: AbortOnDrop(task.abort_handle()) })
+        let Some(security) = &self.security else { return speak(stream).await };
+        let connector = TlsConnector::from(Arc::clone(&security.config));
+        let handshake = connector.connect(security.name.clone(), stream);
+        speak(within(limit, handshake).await?.map_err(Fault::Connect)?).await
     }
 
     /// What the body of a response holds on to until it has been read.
     pub(super) fn lease(&self, connection: Connection, may_reuse: bool) -> Lease {
         Lease { connection: Some(connection), pool: may_reuse.then(|| Arc::clone(&self.idle)) }
     }
+}
+
+/// How a backend is spoken to through TLS.
+#[derive(Clone)]
+pub struct Security {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Security {
+    /// The host in `backend_url` is the name that is asked for, and that the certificate must have.
+    ///
+    /// # Errors
+    /// When it can stand in no certificate.
+    pub fn new(config: Arc<ClientConfig>, host: &str) -> Result<Self, String> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| format!("`{host}` is no name that a certificate can have"))?;
+        Ok(Self { config, name })
+    }
+}
+
+async fn speak<S>(stream: S) -> Result<Connection, Fault>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    // The buffer must hold the largest head and is what one read of a body can bring.
+    let handshake = http1::Builder::new().max_buf_size(64 * 1024).handshake(TokioIo::new(stream));
+    let (sender, connection) = handshake.await.map_err(Fault::BrokenOff)?;
+    let task = tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a backend connection ended");
+        }
+    });
+    Ok(Connection { sender, _task: AbortOnDrop(task.abort_handle()) })
 }
 
 async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T, Fault> {

@@ -16,6 +16,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncRead as _, AsyncSeekExt as _, AsyncWriteExt as _, ReadBuf};
 
 use super::body::{BoxError, Inspect, Progress, RequestBody};
+use super::pace::Pace;
 use super::{Fault, Settings};
 use crate::rewrite::Translation;
 
@@ -42,8 +43,14 @@ pub async fn spool(
     mut translation: Option<Translation>,
 ) -> Result<RequestBody, Fault> {
     let mut kept = Kept { room: settings.spool_above.as_usize(), ..Kept::default() };
-    let mut length: u64 = 0;
-    while let Some(data) = next_data(&mut incoming, settings.response_timeout.as_duration()).await? {
+    let (mut length, mut pace): (u64, _) = (0, Pace::new(settings.body_rate.as_u64()));
+    loop {
+        pace.wait();
+        let next = next_data(&mut incoming, settings.response_timeout.as_duration()).await?;
+        let Some(data) = next else { break };
+        if !pace.came(data.len()) {
+            return Err(Fault::ClientBody);
+        }
         length += data.len() as u64;
         if length > settings.body_limit.as_u64() {
             return Err(Fault::BodyTooLarge);

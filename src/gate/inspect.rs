@@ -5,7 +5,6 @@
 //! Nothing is held back: a body has its length promised, the backend acts only when it has all of it, and a refused one
 //! never ends. What cannot be read as the backend would read it, a name without end or a charset of its own, is refused.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use encoding_rs::{Encoding, UTF_8};
@@ -13,7 +12,7 @@ use http::header::CONTENT_TYPE;
 use memchr::memmem::{self, Finder};
 
 use super::decide::field;
-use super::policy::Access;
+use super::policy::{Access, From};
 use super::{Site, disposition, field_name, redispatched};
 use crate::forward::{Fault, Inspect};
 use crate::visit::Visit;
@@ -34,7 +33,7 @@ pub(super) fn inspection(visit: &Visit<'_>) -> Result<Option<Box<dyn Inspect>>, 
         let asked = Asked {
             site: Arc::clone(visit.site),
             path: percent_encoding::percent_decode_str(visit.path).collect(),
-            client: visit.client.ip(),
+            from: visit.from(),
             most: if visit.session.is_some() { Access::SignedIn } else { Access::Public },
         };
         Box::new(move |name: &[u8], value: Option<&[u8]>| asked.judge(name, value))
@@ -113,7 +112,7 @@ type Judge = Box<dyn Fn(&[u8], Option<&[u8]>) -> Result<(), &'static str> + Send
 struct Asked {
     site: Arc<Site>,
     path: Vec<u8>,
-    client: IpAddr,
+    from: From,
     /// The most that a page may ask for.
     most: Access,
 }
@@ -128,7 +127,7 @@ impl Asked {
         if value.is_none() && dialogue.redispatched(&name, "") == Some("") {
             return Err("it names the page that answers where that cannot be read");
         }
-        match redispatched(&self.site, &self.path, &name, &known, self.client) {
+        match redispatched(&self.site, &self.path, &name, &known, self.from) {
             Some(target) if target.taken_over.is_some() => Err("it reaches a form that the gate takes over"),
             Some(target) if target.access > self.most => Err("it reaches a page that is not allowed"),
             _ => Ok(()),

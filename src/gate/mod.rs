@@ -5,8 +5,10 @@
 //! forwarded request (`relay`).
 
 mod audience;
+mod deadline;
 mod decide;
 mod disposition;
+mod https;
 mod inspect;
 mod leaks;
 mod named;
@@ -21,7 +23,7 @@ use std::time::Instant;
 
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 pub use self::audience::Audience;
@@ -42,6 +44,29 @@ use crate::visit::{Answer, Body, Caller, Visit};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// How a request came in: what its connection says of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Who connected; the PROXY header's word for it, where one is believed.
+    pub peer: IpAddr,
+    /// What was spoken below HTTP.
+    pub transport: Transport,
+    /// Why its head could not be read; the request stands in the place of one that nobody saw.
+    pub refused: Option<Refusal>,
+}
+
+/// What is spoken below HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Nothing.
+    Plain,
+    /// TLS.
+    Tls {
+        /// Whether the visitor showed a certificate, which was then found good.
+        certificate: bool,
+    },
+}
+
 /// One thread's share of the gate: what all share, and its own connections to the backends.
 pub struct Worker {
     shared: Arc<Shared>,
@@ -55,7 +80,10 @@ impl Worker {
         let upstreams = shared
             .sites
             .iter()
-            .map(|site| Upstream::new(site.backend.0.clone(), site.backend.1, site.forward.clone()))
+            .map(|site| {
+                let (host, port) = site.backend.clone();
+                Upstream::new(host, port, site.security.clone(), site.forward.clone())
+            })
             .collect();
         Self { shared, upstreams }
     }
@@ -71,32 +99,48 @@ impl Worker {
     /// Never: what goes wrong becomes an answer.
     pub async fn handle(
         self: Arc<Self>,
-        peer: IpAddr,
+        arrival: Arrival,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, std::convert::Infallible> {
         let began = Instant::now();
         let request_id = self.shared.request_id();
         let (mut parts, body) = request.into_parts();
+        admit::as_http1(&mut parts);
         let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
         let caller = Caller { shared: &self.shared, parts: &parts, request_id: &request_id };
-        let admitted = admit::admit(&parts, peer, &self.shared.config.server.trusted_proxies);
-        let client = admitted.as_ref().map_or(peer, |admitted| admitted.client.ip());
-        let mut entry = Logged { site: "-", user: None, path: access::loggable_path(parts.uri.path()) };
+        let trusted = &self.shared.config.server.trusted_proxies;
+        let admitted = arrival.refused.map_or_else(|| admit::admit(&parts, arrival.peer, trusted), Err);
+        let client = admitted.as_ref().map_or(arrival.peer, |admitted| admitted.client.ip());
+        let path =
+            if arrival.refused.is_some() { "-".into() } else { access::loggable_path(parts.uri.path()) };
+        let mut entry = Logged { site: "-", user: None, path };
         let mut metrics = &self.shared.metrics.nowhere;
+        let mut secure = false;
         let mut answer = match &admitted {
             Err(refusal) => refuse(&caller, *refusal),
+            Ok(admitted) if let Some(site) = https::of(&self, arrival, admitted) => {
+                entry.site = &site.name;
+                metrics = &site.metrics;
+                https::lead(&caller, site, admitted)
+            }
             Ok(admitted) => match self.site(admitted) {
                 None => caller.problem(None, ErrorKind::Misdirected, None, "misdirected"),
                 Some((site, upstream, path)) => {
                     let session = self.shared.sessions.find_in(&site.name, &site.cookies, &parts.headers);
-                    let visit = Visit { caller, site, path, client: admitted.client, session };
+                    let certificate = matches!(arrival.transport, Transport::Tls { certificate: true });
+                    let visit = Visit { caller, site, path, client: admitted.client, certificate, session };
+                    secure = site.is_secure() && arrival.transport != Transport::Plain;
                     entry.site = &site.name;
                     metrics = &site.metrics;
                     entry.user = visit.session.as_ref().map(|session| session.user().to_owned());
-                    self.act(&visit, admitted, upstream, body, upgrade, &mut entry).await
+                    let acting = self.act(&visit, admitted, upstream, body, upgrade, &mut entry);
+                    self.in_time(&visit, acting).await
                 }
             },
         };
+        if secure {
+            https::insist(self.shared.config.server.tls.hsts, answer.response.headers_mut());
+        }
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             answer.response.headers_mut().insert(X_REQUEST_ID, id);
         }
@@ -124,6 +168,22 @@ impl Worker {
         sites.into_iter().find_map(|(site, upstream)| {
             Some((site, upstream, site.path_of(&admitted.host, &admitted.path)?))
         })
+    }
+
+    /// Holds `acting` and its answer to [`crate::listen::Settings::request_timeout`].
+    async fn in_time(&self, visit: &Visit<'_>, acting: impl Future<Output = Answer>) -> Answer {
+        let limit = self.shared.config.server.request_timeout;
+        if limit.is_zero() {
+            return acting.await;
+        }
+        let end = tokio::time::Instant::now() + limit.as_duration();
+        match tokio::time::timeout_at(end, acting).await {
+            Ok(mut answer) => {
+                answer.response = answer.response.map(|body| deadline::until(end, body));
+                answer
+            }
+            Err(_) => visit.problem(ErrorKind::GatewayTimeout, "request_timeout"),
+        }
     }
 
     /// Decides, and does it.
@@ -155,7 +215,7 @@ impl Worker {
                 }
                 endpoints::answer(visit, endpoint, body).await
             }
-            Decision::TakenOver(taken_over) => take_over(visit, taken_over),
+            Decision::TakenOver(taken_over) => take_over(visit, taken_over).await,
             Decision::SignIn => {
                 let had =
                     cookie::values(visit.headers(), visit.site.cookies.of(Name::Session)).next().is_some();
@@ -170,8 +230,8 @@ impl Worker {
                 if let Some(session) = &visit.session {
                     self.touch(session, visit.path);
                 }
-                let sent =
-                    relay::Sent { body, framing: admitted.body, upgrade, destination: named.destination };
+                let framing = admitted.body.on_stream(visit.caller.parts.version, body.is_end_stream());
+                let sent = relay::Sent { body, framing, upgrade, destination: named.destination };
                 relay::relay(visit, pass, upstream, sent).await
             }
         }
@@ -186,6 +246,7 @@ impl Worker {
     /// Waits for what was left to do beside the answers.
     pub async fn finish(&self) {
         self.shared.background.finish().await;
+        self.shared.outgoing.finish().await;
     }
 }
 
@@ -202,6 +263,8 @@ fn refuse(caller: &Caller<'_>, refusal: Refusal) -> Answer {
         Refusal::TargetTooLong => ErrorKind::UriTooLong,
         Refusal::Method => ErrorKind::NotImplemented,
         Refusal::Expectation => ErrorKind::ExpectationFailed,
+        Refusal::HeadTooLarge => ErrorKind::HeadersTooLarge,
+        Refusal::HeadTimeout => ErrorKind::RequestTimeout,
         Refusal::Framing(_) | Refusal::Host | Refusal::Path(_) => ErrorKind::BadRequest,
     };
     let mut answer = caller.problem(None, kind, None, "not_admitted");
@@ -229,11 +292,12 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
     {
         taken_over = Some(TakenOver::Closed);
     }
-    let mut access = site.access.access(&decoded, visit.client.ip());
+    let from = visit.from();
+    let mut access = site.access.access(&decoded, from);
     let (mut credentials, mut redispatches) = (false, 0);
     for (name, value) in query.into_iter().flat_map(|query| all_fields(query.as_bytes())) {
         let (name, value) = (field_name(&name), String::from_utf8_lossy(&value));
-        if let Some(target) = redispatched(site, &decoded, &name, &value, visit.client.ip()) {
+        if let Some(target) = redispatched(site, &decoded, &name, &value, from) {
             redispatches += 1;
             // The strictest of all counts: what is closed by one field no other opens.
             let closed = redispatches > MOST_REDISPATCHES || target.taken_over == Some(TakenOver::Closed);
@@ -275,7 +339,13 @@ fn field_name(name: &[u8]) -> String {
 }
 
 /// What a form field, sent to `path` (decoded), makes of the request it is in.
-fn redispatched(site: &Site, path: &[u8], name: &str, value: &str, client: IpAddr) -> Option<Redispatched> {
+fn redispatched(
+    site: &Site,
+    path: &[u8],
+    name: &str,
+    value: &str,
+    from: policy::From,
+) -> Option<Redispatched> {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/');
     let dialogue = site.cms.dialogue();
     let target = dialogue.redispatched(name, value)?;
@@ -291,11 +361,11 @@ fn redispatched(site: &Site, path: &[u8], name: &str, value: &str, client: IpAdd
         return Some(unclear);
     };
     let taken_over = dialogue.redispatch(name, value);
-    Some(Redispatched { taken_over, access: site.access.access(page.decoded(), client) })
+    Some(Redispatched { taken_over, access: site.access.access(page.decoded(), from) })
 }
 
 /// Leads from a page of the CMS to the gate's own in its place.
-fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
+async fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
     if visit.audience() == Audience::Script {
         return visit.problem(ErrorKind::Forbidden, "taken_over");
     }
@@ -306,7 +376,8 @@ fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
     };
     match taken_over {
         TakenOver::SignIn => {
-            let came_from = visit.query("came_from").or_else(|| visit.query("next")).unwrap_or_default();
+            let names = visit.site.cms.dialogue().paths().next_query();
+            let came_from = names.iter().find_map(|name| visit.query(name)).unwrap_or_default();
             // The CMS writes the whole public address; the path behind it is what counts.
             let path = came_from.strip_prefix(&visit.site.origin).unwrap_or(&came_from);
             let next = Next::parse(path, visit.site.public.path())
@@ -314,13 +385,14 @@ fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
             visit.to_own(see, "login", &format!("next={}", next.encoded()), "taken_over")
         }
         TakenOver::SignOut => visit.to_own(see, "logout", "", "taken_over"),
-        TakenOver::RequestReset if visit.site.reset.enabled => {
-            let user = visit.query("userid").unwrap_or_default();
+        TakenOver::RequestReset if visit.site.offers_reset() => {
+            let names = visit.site.cms.dialogue().paths().user_query();
+            let user = names.iter().find_map(|name| visit.query(name)).unwrap_or_default();
             let user = percent_encoding::utf8_percent_encode(&user, percent_encoding::NON_ALPHANUMERIC);
             visit.to_own(see, "forgot-password", &format!("username={user}"), "taken_over")
         }
-        TakenOver::ResetLink { token, user } if visit.site.reset.enabled => {
-            endpoints::capture(visit, token, user)
+        TakenOver::ResetLink { token, user } if visit.site.redeems() => {
+            endpoints::capture(visit, token, user).await
         }
         TakenOver::RequestReset | TakenOver::ResetLink { .. } => {
             visit.problem(ErrorKind::NotFound, "taken_over")

@@ -89,7 +89,7 @@ impl Named {
         let own = below.strip_prefix(visit.shared().config.server.prefix.as_str());
         self.is_closed |= own.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             || site.cms.dialogue().paths().taken_over(text.split('/'), None).is_some();
-        self.access = self.access.max(site.access.access(&decoded, visit.client.ip()));
+        self.access = self.access.max(site.access.access(&decoded, visit.from()));
     }
 }
 

@@ -40,16 +40,41 @@ pub struct Rule {
     /// others, unless a later rule opens it to them: the default does not.
     #[serde(default)]
     pub networks: Vec<IpNet>,
+    /// Whether it is only for who shows a certificate of `server.tls.client_ca`; like a network, it closes the path to others.
+    #[serde(default)]
+    pub client_certificate: bool,
     /// What it asks for.
     pub access: Access,
 }
 
+/// Where a visitor comes from, as far as rules ask.
+#[derive(Clone, Copy, Debug)]
+pub struct From {
+    /// The address.
+    pub client: IpAddr,
+    /// Whether a certificate of an authority that the gate trusts was shown.
+    pub certificate: bool,
+}
+
+impl Rule {
+    fn is_for(&self, from: From) -> bool {
+        (from.certificate || !self.client_certificate)
+            && (self.networks.is_empty()
+                || self.networks.iter().any(|network| network.contains(&from.client)))
+    }
+}
+
 impl Settings {
-    /// What `path` (percent-decoded, below the site's public address) asks of a visitor from `client`.
-    pub fn access(&self, path: &[u8], client: IpAddr) -> Access {
+    /// Whether anything is for whoever has signed in.
+    pub fn asks_to_sign_in(&self) -> bool {
+        self.default == Access::SignedIn || self.rules.iter().any(|rule| rule.access == Access::SignedIn)
+    }
+
+    /// What `path` (percent-decoded, below the site's public address) asks of a visitor.
+    pub fn access(&self, path: &[u8], from: From) -> Access {
         let mut otherwise = self.default;
         for rule in self.rules.iter().filter(|rule| rule.path.matches(path)) {
-            if rule.networks.is_empty() || rule.networks.iter().any(|network| network.contains(&client)) {
+            if rule.is_for(from) {
                 return rule.access;
             }
             otherwise = Access::Deny;
@@ -147,6 +172,7 @@ mod tests {
               { path = "/office/**", networks = ["10.0.0.0/8"], access = "public" },
               { path = "/office/**", access = "signed-in" },
               { path = "/old/**", access = "deny" },
+              { path = "/admin/**", networks = ["10.0.0.0/8"], client_certificate = true, access = "signed-in" },
             ]"#,
         )
         .unwrap();
@@ -159,8 +185,14 @@ mod tests {
             ("a later rule opens it to others", "/office/a", "192.0.2.1", Access::SignedIn),
             ("denied", "/old/a", "127.0.0.1", Access::Deny),
             ("default", "/docs", "192.0.2.1", Access::SignedIn),
+            ("the network alone", "/admin/a", "10.1.1.1", Access::Deny),
         ] {
-            assert_eq!(settings.access(path.as_bytes(), client.parse().unwrap()), access, "{name}");
+            let from = From { client: client.parse().unwrap(), certificate: false };
+            assert_eq!(settings.access(path.as_bytes(), from), access, "{name}");
+        }
+        for (client, access) in [("10.1.1.1", Access::SignedIn), ("192.0.2.1", Access::Deny)] {
+            let from = From { client: client.parse().unwrap(), certificate: true };
+            assert_eq!(settings.access(b"/admin/a", from), access, "a certificate from {client}");
         }
     }
 }

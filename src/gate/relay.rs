@@ -18,6 +18,7 @@ use super::leaks::Guard;
 use super::named::{DESTINATION, IF};
 use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
+use crate::config::SignIn;
 use crate::config::values::Size;
 use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Upstream};
 use crate::pages::ErrorKind;
@@ -127,7 +128,9 @@ async fn request_body(
         Framing::Length(length) if length > upstream.settings().body_limit.as_u64() => {
             Err(Fault::BodyTooLarge)
         }
-        Framing::Length(length) if translation.is_none() => Ok(RequestBody::stream(body, length, inspect)),
+        Framing::Length(length) if translation.is_none() => {
+            Ok(RequestBody::stream(body, length, upstream.settings().body_rate, inspect))
+        }
         // Its length, or the one it will have, is known only when all of it is there.
         Framing::Length(_) | Framing::Unknown => {
             let mut settings = upstream.settings().clone();
@@ -156,6 +159,7 @@ fn overrides(
     }
     // Bodies are rewritten as they pass, so they come as they are.
     overrides.push((ACCEPT_ENCODING, Some(HeaderValue::from_static("identity"))));
+    overrides.extend(site.cms.dialogue().dropped_headers().map(|name| (name, None)));
     // A backend that knows only its own address checks these against it.
     let origins = &site.origins;
     for (name, internal) in [
@@ -171,6 +175,7 @@ fn overrides(
             overrides.push((name, internal));
         }
     }
+    overrides.extend(site.identity_headers.of(session.map(Arc::as_ref)));
     if pass != Pass::Trusted {
         if headers.get_all(USER_AGENT).iter().any(|agent| site.is_trusted_agent(agent)) {
             overrides.push((USER_AGENT, None));
@@ -223,6 +228,10 @@ async fn challenged(
             visit.sign_in_first(false)
         });
     };
+    // Who signs in here is not the CMS's to know or forget: what it refuses, it refuses this person.
+    if visit.site.sign_in == SignIn::Local {
+        return Some(visit.problem(ErrorKind::Forbidden, "not_allowed_by_cms"));
+    }
     let kept = KeptCookies::from_bytes(&session.kept())?;
     match visit.site.cms.who_am_i(&kept, &visit.asker()).await {
         WhoAmI::Anonymous => {
@@ -241,7 +250,7 @@ async fn challenged(
                     .with_cookie(Some(cookie::clear(Name::Session, &visit.site.cookies))),
             )
         }
-        WhoAmI::SignedIn => Some(visit.problem(ErrorKind::Forbidden, "not_allowed_by_cms")),
+        WhoAmI::SignedIn { .. } => Some(visit.problem(ErrorKind::Forbidden, "not_allowed_by_cms")),
         WhoAmI::Unknown { evidence } | WhoAmI::Unreachable { evidence } => {
             tracing::warn!(
                 id = visit.caller.request_id,

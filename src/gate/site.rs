@@ -8,15 +8,17 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::policy;
 use crate::admit::{CanonicalPath, PublicHost};
-use crate::cms::{self, Dialogue, Trust};
+use crate::cms::{self, Trust};
 use crate::config::url::{Scheme, SiteUrl};
-use crate::config::{self, VirtualHosting};
-use crate::forward::{self, Destination};
+use crate::config::{self, SignIn, VirtualHosting};
+use crate::forward::{self, Destination, Security};
+use crate::identity;
 use crate::observe::metrics::SiteMetrics;
-use crate::recovery;
+use crate::recovery::{self, Way};
 use crate::rewrite::{Mode, Origins};
 use crate::secret::Secret;
 use crate::session::cookie::Names;
+use crate::tls;
 
 /// One site, shared by all workers.
 pub struct Site {
@@ -34,12 +36,22 @@ pub struct Site {
     pub home: String,
     /// Who may reach what.
     pub access: policy::Settings,
+    /// Who vouches for a password.
+    pub sign_in: SignIn,
+    /// The site whose local users sign in here, where they do.
+    pub users: String,
+    /// Every site at which those users can be signed in.
+    pub shared_with: Vec<String>,
+    /// The fields that tell the backend who is signed in.
+    pub identity_headers: identity::Headers,
     /// The conversation with its forms.
     pub cms: cms::Backend,
     /// Where forwarded requests go.
     pub destination: Destination,
     /// Host and port to connect to.
     pub backend: (String, u16),
+    /// How to speak TLS with it, where its address is https.
+    pub security: Option<Security>,
     /// How patient to be with it.
     pub forward: forward::Settings,
     /// Inside and outside.
@@ -79,6 +91,14 @@ impl Site {
             Some(header) => Some((header.name.0.clone(), config.secret(&header.value)?)),
             None => None,
         };
+        let name = backend.host().name().trim_matches(['[', ']']).to_owned();
+        let (tls, security) = if backend.scheme() == Scheme::Https {
+            let ca = site.forward.ca.as_ref().map(|ca| config.folder.join(ca));
+            let tls = tls::client_config(ca.as_deref())?;
+            (Some(Arc::clone(&tls)), Some(Security::new(tls, &name)?))
+        } else {
+            (None, None)
+        };
         let mut rewriting = site.rewrite.clone();
         // Where another site of the gate is at our internal path, that path in a link may well mean it.
         rewriting.links &= !neighbours(config, site).any(|other| overlap(other.path(), backend.path()));
@@ -95,12 +115,11 @@ impl Site {
                 header: trust.clone(),
             },
             source_address: site.password_reset.source_address,
+            tls,
             connect_timeout: site.forward.connect_timeout.as_duration(),
             timeout: site.forward.response_timeout.as_duration(),
         };
-        let dialogue = Dialogue::built_in(site.cms.as_ref())
-            .ok_or("there is no such dialogue")?
-            .map_err(|error| error.to_string())?;
+        let dialogue = config.dialogue(site)?;
         let cms = cms::Backend::new(Arc::new(dialogue), settings).map_err(|error| error.to_string())?;
         Ok(Self {
             name: site.name.as_ref().clone(),
@@ -112,9 +131,14 @@ impl Site {
             home: format!("{}/", public.path()),
             prefix: format!("{}{}", public.path(), config.server.prefix.as_str()),
             access: site.access.clone(),
+            sign_in: site.sign_in,
+            users: config.users_of(site).to_owned(),
+            shared_with: config.sites_with_users_of(config.users_of(site)),
+            identity_headers: site.identity_headers.clone(),
             cms,
             destination,
-            backend: (backend.host().name().trim_matches(['[', ']']).to_owned(), backend.port()),
+            backend: (name, backend.port()),
+            security,
             forward: site.forward.clone(),
             origins: Arc::new(origins),
             metrics: Arc::default(),
@@ -127,6 +151,28 @@ impl Site {
     /// Whether visitors come through TLS.
     pub fn is_secure(&self) -> bool {
         self.public.scheme() == Scheme::Https
+    }
+
+    /// Whether there is help for who forgot the password, here or elsewhere.
+    pub fn offers_reset(&self) -> bool {
+        self.requests_reset() || self.elsewhere().is_some()
+    }
+
+    /// The page elsewhere that helps.
+    pub fn elsewhere(&self) -> Option<&recovery::ForgottenUrl> {
+        self.reset.forgotten_password_url.as_ref().filter(|_| self.reset.enabled)
+    }
+
+    /// Whether reset mails can be asked for: of the CMS, or of the gate for its own users.
+    pub fn requests_reset(&self) -> bool {
+        self.reset.enabled
+            && self.reset.forgotten_password_url.is_none()
+            && (Way::at(self) == Way::Issued || self.cms.dialogue().can_request_reset())
+    }
+
+    /// Whether the gate can set a new password with the link in such a mail.
+    pub fn redeems(&self) -> bool {
+        self.reset.enabled && (Way::at(self) == Way::Issued || self.cms.dialogue().can_redeem())
     }
 
     /// The part of `path` below the site, if it is the site's and the host too.

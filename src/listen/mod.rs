@@ -3,11 +3,28 @@
 //! One worker a core, each a thread with a runtime of its own that never moves work to another (work stealing measured a
 //! quarter to two fifths dearer, facts/performance.md section 8). Each listens on a socket of its own at the same address
 //! (`SO_REUSEPORT`), so the kernel spreads the connections.
+//!
+//! A connection on its way in:
+//! ```text
+//!  crowd      is there room, in all and for this client?        else 503, or closed
+//!  proxy      who really connects, where a load balancer says so
+//!  patient    a client that does not read is given up
+//!  tls        certificates by name; ALPN chooses what follows
+//!    ├── strict · http1     each head has one reading before hyper sees it
+//!    └── frames · http2     frames that only make work are counted; streams that nobody reads are given up
+//! ```
 
+mod crowd;
+mod frames;
+mod http1;
+mod http2;
 mod patient;
+mod proxy;
 mod serve;
 mod settings;
 mod socket;
+mod strict;
+pub(crate) mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,8 +33,11 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use self::crowd::Crowd;
+use self::serve::Doors;
 pub use self::settings::{Address, Prefix, Settings};
 pub(crate) use self::socket::unix as bind_unix;
+use self::tls::Tls;
 use crate::gate::Worker;
 use crate::state::Shared;
 use crate::{admin, mail};
@@ -25,6 +45,7 @@ use crate::{admin, mail};
 /// A gate that is serving. Dropping it stops it without waiting.
 pub struct Running {
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
     stop: watch::Sender<Stop>,
     workers: Vec<JoinHandle<()>>,
     mail: Option<SocketAddr>,
@@ -37,6 +58,9 @@ pub struct Running {
 
 /// How often counts that limit nobody any more are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How often the files of certificates are looked at: a handful of `stat`s.
+const LOOK_FOR_CERTIFICATES_EVERY: Duration = Duration::from_secs(1);
 
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +80,18 @@ pub fn start(shared: &Arc<Shared>) -> Result<Running, String> {
         .workers
         .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
         .max(1);
-    let (sockets, addresses) = socket::bind_all(&settings.listen, count)?;
+    let mut sockets: Vec<_> = (0..count).map(|_| Vec::new()).collect();
+    let tls = Tls::open(&settings.tls, &shared.config.folder)?.map(Arc::new);
+    let addresses = socket::bind_all(&settings.listen, false, &mut sockets)?;
+    let tls_addresses = socket::bind_all(&settings.tls.listen, true, &mut sockets)?;
+    let doors = Doors { crowd: Crowd::new(settings.connections), tls: tls.clone() };
     let (relay, office) = (mail::bind(shared)?, admin::bind(shared)?);
     let (stop, stopped) = watch::channel(Stop::No);
     let mut workers = Vec::with_capacity(count.saturating_add(1));
     for (number, sockets) in sockets.into_iter().enumerate() {
         let (worker, stopped) = (Worker::new(Arc::clone(shared)), stopped.clone());
-        workers.push(thread(format!("worker-{number}"), serve::serve(sockets, Arc::new(worker), stopped))?);
+        let served = serve::serve(sockets, Arc::new(worker), doors.clone(), stopped);
+        workers.push(thread(format!("worker-{number}"), served)?);
     }
     let mail = relay.as_ref().map(mail::Bound::address);
     if let Some(relay) = relay {
@@ -81,8 +110,8 @@ pub fn start(shared: &Arc<Shared>) -> Result<Running, String> {
         }
     };
     let (end, ended) = oneshot::channel();
-    let house = thread("house".to_owned(), keep_house(Arc::clone(shared), ended))?;
-    Ok(Running { addresses, stop, workers, mail, admin, house: Some((end, house)), office })
+    let house = thread("house".to_owned(), keep_house(Arc::clone(shared), tls, ended))?;
+    Ok(Running { addresses, tls_addresses, stop, workers, mail, admin, house: Some((end, house)), office })
 }
 
 /// A thread with a runtime of its own, for `work` and what it spawns.
@@ -92,10 +121,16 @@ fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> Resu
     std::thread::Builder::new().name(name.clone()).spawn(move || runtime.block_on(work)).map_err(failed)
 }
 
-async fn keep_house(shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
+async fn keep_house(shared: Arc<Shared>, tls: Option<Arc<Tls>>, ended: oneshot::Receiver<()>) {
     let (stop, stopped) = oneshot::channel::<()>();
     let trail = Arc::clone(&shared);
     let audit = tokio::spawn(async move { trail.audit.keep_house(stopped).await });
+    let certificates = async {
+        loop {
+            tokio::time::sleep(LOOK_FOR_CERTIFICATES_EVERY).await;
+            tls.iter().for_each(|tls| tls.refresh());
+        }
+    };
     let sweep = async {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
@@ -109,6 +144,7 @@ async fn keep_house(shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
     tokio::select! {
         () = shared.sessions.keep_house() => {}
         () = sweep => {}
+        () = certificates => {}
         _ = ended => {}
     }
     if let Err(error) = shared.sessions.flush().await {
@@ -120,9 +156,14 @@ async fn keep_house(shared: Arc<Shared>, ended: oneshot::Receiver<()>) {
 }
 
 impl Running {
-    /// The addresses that are listened on, with the ports that were free where port 0 was asked for.
+    /// The addresses that are listened on in clear text, with the ports that were free where port 0 was asked for.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses where TLS is spoken.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
     }
 
     /// Where mail is taken, if it is.

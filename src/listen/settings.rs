@@ -8,6 +8,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::{crowd, tls};
 use crate::config::values::{Span, deserialize_from_str};
 
 /// Where the gate listens, and whom it believes.
@@ -20,14 +21,26 @@ pub struct Settings {
     pub prefix: Prefix,
     /// Networks of proxies before this one, whose `X-Forwarded-For` is believed; nobody's.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether connections from those proxies begin with a PROXY header (version 1 or 2), and others are refused; no.
+    pub proxy_protocol: bool,
+    /// Whether who comes in clear text to a site whose `public_url` is https is sent there, once [`tls::Settings::listen`]
+    /// names an address; yes. Trusted proxies are not: they speak TLS in the gate's place.
+    pub redirect_to_https: bool,
+    /// How many connections there may be at once.
+    pub connections: crowd::Settings,
     /// How many threads serve requests; one a core.
     pub workers: Option<u16>,
     /// How long a client may take for the head of a request, and a connection may be idle; 30 s.
     pub header_timeout: Span,
     /// How long a client may leave an answer unread before it is given up; 1 min.
     pub write_timeout: Span,
+    /// How long a request may take, from its head to the end of its answer; `"0"`, any time, which is the default: a CMS
+    /// serves downloads too. Tunnels are not requests.
+    pub request_timeout: Span,
     /// How long requests in flight may take after the gate was told to stop; 30 s.
     pub drain: Span,
+    /// TLS for visitors.
+    pub tls: tls::Settings,
 }
 
 impl Default for Settings {
@@ -36,21 +49,28 @@ impl Default for Settings {
             listen: vec![Address::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080)))],
             prefix: Prefix("/_gate".to_owned()),
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            redirect_to_https: true,
+            connections: crowd::Settings::default(),
             workers: None,
             header_timeout: Span::seconds(30),
             write_timeout: Span::minutes(1),
+            request_timeout: Span::seconds(0),
             drain: Span::seconds(30),
+            tls: tls::Settings::default(),
         }
     }
 }
 
-/// One address to listen on: `"127.0.0.1:8080"`, `"[::]:80"` or `"unix:/run/lychgate.sock"`.
+/// One address to listen on: `"127.0.0.1:8080"`, `"[::]:80"`, `"unix:/run/lychgate.sock"` or `"fd:3"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// An IP address and port. Port 0 takes any that is free.
     Tcp(SocketAddr),
     /// A Unix socket. A socket that was left behind is replaced.
     Unix(PathBuf),
+    /// A socket that a parent has opened and handed over as this file descriptor (systemd's `LISTEN_FDS`, from 3 on).
+    Handed(usize),
 }
 
 impl FromStr for Address {
@@ -64,13 +84,14 @@ impl FromStr for Address {
                 Ok(Self::Unix(path.into()))
             };
         }
-        if text.starts_with("fd:") {
-            return Err(format!(
-                "`{text}`: sockets handed over by a parent are not supported by this version"
-            ));
+        if let Some(number) = text.strip_prefix("fd:") {
+            let number = number.parse().ok().filter(|number| *number >= 3);
+            return number.map(Self::Handed).ok_or_else(|| {
+                format!("`{text}` is no socket that a parent can hand over; the first is \"fd:3\"")
+            });
         }
         text.parse().map(Self::Tcp).map_err(|_| {
-            format!("`{text}` is no address to listen on; write \"127.0.0.1:8080\", \"[::]:80\" or \"unix:/run/lychgate.sock\"")
+            format!("`{text}` is no address to listen on; write \"127.0.0.1:8080\", \"[::]:80\", \"unix:/run/lychgate.sock\" or \"fd:3\"")
         })
     }
 }
@@ -80,6 +101,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Handed(number) => write!(f, "fd:{number}"),
         }
     }
 }

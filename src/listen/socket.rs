@@ -5,12 +5,18 @@ use std::net::SocketAddr;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, Type};
 
 use super::Address;
 
-/// A bound socket, not yet of any runtime.
-pub(super) enum Bound {
+/// A bound socket, and whether TLS is spoken there.
+pub(super) struct Bound {
+    pub(super) socket: Socket,
+    pub(super) secure: bool,
+}
+
+/// A socket, not yet of any runtime.
+pub(super) enum Socket {
     Tcp(std::net::TcpListener),
     Unix(UnixListener),
 }
@@ -18,12 +24,12 @@ pub(super) enum Bound {
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// For each worker, one socket an address; and the TCP addresses as they came out.
+/// For each worker, adds one socket an address; gives the TCP addresses as they came out.
 pub(super) fn bind_all(
     addresses: &[Address],
-    workers: usize,
-) -> Result<(Vec<Vec<Bound>>, Vec<SocketAddr>), String> {
-    let mut sockets: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
+    secure: bool,
+    sockets: &mut [Vec<Bound>],
+) -> Result<Vec<SocketAddr>, String> {
     let mut bound = Vec::new();
     for address in addresses {
         let say = |error: io::Error| explain(address, &error);
@@ -32,26 +38,47 @@ pub(super) fn bind_all(
                 // Alone first: with SO_REUSEPORT a second gate would bind beside a running one and share its visitors.
                 drop(tcp(*wanted, false).map_err(say)?);
                 let mut actual = *wanted;
-                for worker in &mut sockets {
+                for worker in &mut *sockets {
                     let socket = tcp(actual, true).map_err(say)?;
                     actual = socket.local_addr().map_err(say)?;
-                    worker.push(Bound::Tcp(socket));
+                    worker.push(Bound { socket: Socket::Tcp(socket), secure });
                 }
                 bound.push(actual);
             }
+            Address::Handed(number) => {
+                let socket = handed(*number)?;
+                socket.set_nonblocking(true).map_err(say)?;
+                bound.push(socket.local_addr().map_err(say)?);
+                for worker in &mut *sockets {
+                    let socket = Socket::Tcp(socket.try_clone().map_err(say)?);
+                    worker.push(Bound { socket, secure });
+                }
+            }
             Address::Unix(path) => {
                 let socket = unix(path).map_err(say)?;
-                for worker in &mut sockets {
-                    worker.push(Bound::Unix(socket.try_clone().map_err(say)?));
+                for worker in &mut *sockets {
+                    let socket = Socket::Unix(socket.try_clone().map_err(say)?);
+                    worker.push(Bound { socket, secure });
                 }
             }
         }
     }
-    Ok((sockets, bound))
+    Ok(bound)
+}
+
+/// A listening TCP socket that the parent opened: connections that come while the gate is away wait there.
+fn handed(number: usize) -> Result<std::net::TcpListener, String> {
+    let index = number.saturating_sub(3);
+    let socket = listenfd::ListenFd::from_env().take_tcp_listener(index);
+    socket.ok().flatten().ok_or_else(|| {
+        format!(
+            "fd:{number} was not handed over as a listening TCP socket; start the gate by its .socket unit, or name an address in [server] listen"
+        )
+    })
 }
 
 fn tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if shared {
         socket.set_reuse_port(true)?;

@@ -1,4 +1,5 @@
-//! The CMS's own mail, on its way out: a relay between the CMS's mail host and the real mail server.
+//! Mail: the CMS's own on its way out, by a relay between the CMS's mail host and the real mail server; and the gate's own
+//! (`templates`, `outgoing`), which goes the same way (`next`).
 //!
 //! A CMS that cannot be told its public address writes its internal one into every mail: password resets, registrations. No HTTP
 //! proxy sees them. So the CMS is told to send its mail to the gate (`[mail.relay] listen`), which takes it from the networks
@@ -24,11 +25,13 @@ mod header;
 mod links;
 mod message;
 mod next;
+mod outgoing;
 mod part;
 mod relay;
 mod reply;
 mod session;
 mod settings;
+mod templates;
 mod text;
 mod tls;
 mod trace;
@@ -40,5 +43,7 @@ mod tests;
 
 pub use links::Links;
 pub use message::{Outcome, TooDeep, rewrite};
+pub use outgoing::{Letter, Outgoing, Posted};
 pub use relay::{Bound, bind, check};
-pub use settings::{Destination, Dkim, Identity, Relay, Server, Settings, Tls};
+pub use settings::{Destination, Dkim, Identity, Relay, Sender, Server, Settings, Tls};
+pub use templates::{Content, Kind, Mails, Values};

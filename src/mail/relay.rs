@@ -90,7 +90,8 @@ pub fn check(config: &Config) -> Vec<String> {
     [stop(config, "check").err(), shown(config).err(), signer(config).err()].into_iter().flatten().collect()
 }
 
-fn stop(config: &Config, name: &str) -> Result<Stop, String> {
+/// Where mail goes by `[mail] send`.
+pub(super) fn stop(config: &Config, name: &str) -> Result<Stop, String> {
     match &config.mail.send {
         Destination::Folder(folder) => Ok(Stop::Folder(in_folder(config, folder))),
         Destination::Smtp(server) => {

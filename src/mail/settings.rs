@@ -16,6 +16,8 @@ use crate::config::values::{SecretSource, Size, Span, deserialize_from_str};
 pub struct Settings {
     /// The next mail server, or a folder; `smtp://127.0.0.1:25`.
     pub send: Destination,
+    /// Whom the gate's own mail comes from; none: it sends none.
+    pub from: Option<Sender>,
     /// Who the gate is to that server; nobody. It is said through TLS only.
     pub username: Option<String>,
     /// And the password.
@@ -240,7 +242,27 @@ impl fmt::Display for Server {
     }
 }
 
-deserialize_from_str!(Destination, Label);
+deserialize_from_str!(Destination, Label, Sender);
+
+/// Who a mail comes from: `"Example Intranet <noreply@example.org>"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender(pub lettre::message::Mailbox);
+
+impl FromStr for Sender {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "`{text}` is no sender; write a name and an address, such as \"Example Intranet <noreply@example.org>\""
+            )
+        };
+        if text.chars().any(char::is_control) {
+            return Err(wrong());
+        }
+        text.parse().map(Self).map_err(|_| wrong())
+    }
+}
 
 #[cfg(test)]
 mod tests {

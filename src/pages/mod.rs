@@ -29,6 +29,7 @@ mod language;
 mod page;
 mod problem;
 mod response;
+mod speaker;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -47,9 +48,12 @@ use serde::Deserialize;
 
 pub use assets::Asset;
 pub use language::{LANGUAGE_COOKIE, LANGUAGE_PARAMETER, Language};
-pub use page::{DeadLink, ErrorKind, ForgotError, Page, ResetError, SessionLine, SignInError};
+pub use page::{
+    ChangeError, ChangeForm, DeadLink, ErrorKind, ForgotError, Page, ResetError, SessionLine, SignInError,
+};
 pub use problem::{LoadError, Problem};
 pub use response::{CONTENT_SECURITY_POLICY, json_error, set_retry_after};
+pub use speaker::Speaker;
 
 use assets::Assets;
 use catalogue::{Catalogue, Translate};
@@ -190,6 +194,16 @@ impl Pages {
         let catalogue = self.catalogue(around.language);
         let sheet = catalogue.and_then(|words| View { words, around }.sheet(page).ok());
         sheet.map(|sheet| sheet.detail()).unwrap_or_default()
+    }
+
+    /// What speaks in every language on offer, the default first.
+    pub fn speakers(&self) -> impl Iterator<Item = Speaker> {
+        self.catalogues.iter().map(|catalogue| Speaker(Arc::clone(catalogue)))
+    }
+
+    /// What speaks `language`, or else the default.
+    pub fn speaker(&self, language: &Language) -> Option<Speaker> {
+        self.catalogue(language).map(|catalogue| Speaker(Arc::clone(catalogue)))
     }
 
     /// The file of this name behind `<prefix>/assets/`.

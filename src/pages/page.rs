@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::password::Unfit;
+
 /// One page of the gate, with all that it shows.
 #[derive(Clone, Copy, Debug)]
 pub enum Page<'a> {
@@ -78,6 +80,8 @@ pub enum Page<'a> {
         csrf: &'a str,
         /// That user's sessions, this one included; an empty list is not shown.
         sessions: &'a [SessionLine<'a>],
+        /// The form to change the password, for local users. Fields: `current_password password password_confirm csrf`.
+        change: Option<ChangeForm>,
     },
     /// An error that ends the request.
     Error {
@@ -137,11 +141,8 @@ pub enum ResetError<'a> {
     Missing,
     /// The two passwords differ.
     Mismatch,
-    /// The new password is too short.
-    TooShort {
-        /// How many characters it needs.
-        minimum: u32,
-    },
+    /// The gate's own rules are against the new password.
+    Unfit(Unfit),
     /// The CMS refused it.
     Rejected {
         /// The CMS's own reason, as text. May be empty.
@@ -158,6 +159,39 @@ pub enum ResetError<'a> {
     FormExpired,
 }
 
+/// The form to change the password, as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeForm {
+    /// For the first time.
+    Empty,
+    /// Below the word that it is done.
+    Done,
+    /// Below what went wrong.
+    Wrong(ChangeError),
+}
+
+/// Why a password was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeError {
+    /// A field was left empty.
+    Missing,
+    /// The two new passwords differ.
+    Mismatch,
+    /// The current password is another.
+    WrongCurrent,
+    /// The gate's own rules are against the new password.
+    Unfit(Unfit),
+    /// It could not be stored.
+    Failed,
+    /// Too many attempts.
+    Limited {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The form's token was missing, old or not ours.
+    FormExpired,
+}
+
 /// Why a reset link is of no use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadLink {
@@ -165,6 +199,12 @@ pub enum DeadLink {
     Invalid,
     /// Past its time.
     Expired,
+    /// Used already. The gate's own links are told apart for who holds them.
+    Used,
+    /// A newer one was asked for, or the account has changed.
+    Replaced,
+    /// It was opened in another browser first.
+    Elsewhere,
     /// The form was opened without a link, or so long after it that the gate has forgotten it.
     Missing,
     /// The CMS's answer was none that we know: the password may or may not have been changed.
@@ -298,6 +338,7 @@ pub(super) fn specimens<'a>(text: &'a str, sessions: &'a [SessionLine<'a>]) -> V
     };
     let forgot = |error| Page::ForgotPassword { username: text, next: text, csrf: text, error };
     let reset = |error| Page::ResetPassword { username: text, csrf: text, error };
+    let account = |sessions, change| Page::Account { username: text, csrf: text, sessions, change };
     let error = |kind| Page::Error { kind, retry: None };
     vec![
         sign_in(None, None, false),
@@ -323,7 +364,11 @@ pub(super) fn specimens<'a>(text: &'a str, sessions: &'a [SessionLine<'a>]) -> V
         reset(None),
         reset(Some(ResetError::Missing)),
         reset(Some(ResetError::Mismatch)),
-        reset(Some(ResetError::TooShort { minimum: 8 })),
+        reset(Some(ResetError::Unfit(Unfit::TooShort { minimum: 8 }))),
+        reset(Some(ResetError::Unfit(Unfit::TooLong { maximum: 256 }))),
+        reset(Some(ResetError::Unfit(Unfit::Blank))),
+        reset(Some(ResetError::Unfit(Unfit::Common))),
+        reset(Some(ResetError::Unfit(Unfit::LikeName))),
         reset(Some(ResetError::Rejected { reason: text })),
         reset(Some(ResetError::Rejected { reason: "" })),
         reset(Some(ResetError::Unreachable)),
@@ -332,10 +377,22 @@ pub(super) fn specimens<'a>(text: &'a str, sessions: &'a [SessionLine<'a>]) -> V
         Page::ResetDone { next: text },
         Page::ResetDead { reason: DeadLink::Invalid },
         Page::ResetDead { reason: DeadLink::Expired },
+        Page::ResetDead { reason: DeadLink::Used },
+        Page::ResetDead { reason: DeadLink::Replaced },
+        Page::ResetDead { reason: DeadLink::Elsewhere },
         Page::ResetDead { reason: DeadLink::Missing },
         Page::ResetDead { reason: DeadLink::NotConfirmed },
-        Page::Account { username: text, csrf: text, sessions: &[] },
-        Page::Account { username: text, csrf: text, sessions },
+        account(&[], None),
+        account(sessions, None),
+        account(sessions, Some(ChangeForm::Empty)),
+        account(sessions, Some(ChangeForm::Done)),
+        account(sessions, Some(ChangeForm::Wrong(ChangeError::Missing))),
+        account(sessions, Some(ChangeForm::Wrong(ChangeError::Mismatch))),
+        account(sessions, Some(ChangeForm::Wrong(ChangeError::WrongCurrent))),
+        account(sessions, Some(ChangeForm::Wrong(ChangeError::Unfit(Unfit::Common)))),
+        account(sessions, Some(ChangeForm::Wrong(ChangeError::Failed))),
+        account(sessions, Some(ChangeForm::Wrong(ChangeError::Limited { retry_after }))),
+        account(sessions, Some(ChangeForm::Wrong(ChangeError::FormExpired))),
         error(ErrorKind::BadRequest),
         error(ErrorKind::Forbidden),
         error(ErrorKind::ForbiddenNetwork),

@@ -20,6 +20,19 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// About a file as a whole.
+    pub fn of_file(file: &Path, what: impl Into<String>) -> Self {
+        Self::new(file, None, what)
+    }
+
+    /// About a template that cannot be read.
+    pub fn of_template(error: &minijinja::Error, file: &Path) -> Self {
+        let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        Self::new(file, error.line(), format!("the template cannot be used: {detail}"))
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.file.display())?;

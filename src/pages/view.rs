@@ -9,8 +9,11 @@ use http::StatusCode;
 use minijinja::{Value, context};
 
 use super::catalogue::{Catalogue, Unsaid};
-use super::page::{DeadLink, ErrorKind, ForgotError, Page, ResetError, SessionLine, SignInError};
+use super::page::{
+    ChangeError, ChangeForm, DeadLink, ErrorKind, ForgotError, Page, ResetError, SessionLine, SignInError,
+};
 use super::{Around, href};
+use crate::password::Unfit;
 
 /// All that is particular to one page, in the visitor's language.
 #[derive(Debug, Default)]
@@ -53,6 +56,17 @@ impl Sheet {
             (None, None) => self.title.clone(),
         }
     }
+}
+
+/// "5 minutes": rounded up, so that nobody is told to come back too early, in the largest unit that is still exact enough.
+pub(super) fn span(words: &Catalogue, time: Duration) -> Result<String, Unsaid> {
+    let minutes = time.as_secs().div_ceil(60).max(1);
+    let (id, count) = match minutes {
+        ..=90 => ("span-minutes", minutes),
+        91..=2880 => ("span-hours", minutes.div_ceil(60)),
+        _ => ("span-days", minutes.div_ceil(1440)),
+    };
+    words.say(id, &[("count", FluentValue::from(count))])
 }
 
 /// One rendering: the words and the surroundings.
@@ -98,12 +112,13 @@ impl View<'_> {
                 self.message("done", "reset-done-title", "reset-done-text", None, &[sign_in])
             }
             Page::ResetDead { reason } => self.dead_link(reason),
-            Page::Account { username, csrf, sessions } => Ok(Sheet {
-                template: "account.html",
-                title: self.say("account-title")?,
-                own: context! { username, csrf, sessions => self.sessions(sessions)? },
-                ..Sheet::default()
-            }),
+            Page::Account { username, csrf, sessions, change } => {
+                let words = self.password_words()?;
+                let own = context! {
+                    username, csrf, sessions => self.sessions(sessions)?, change => change.is_some(), password_words => words,
+                };
+                Ok(Sheet { own, ..self.account(change)? })
+            }
             Page::Error { kind, retry } => self.error(kind, retry),
         }
     }
@@ -179,9 +194,8 @@ impl View<'_> {
             None => form(StatusCode::OK, first_empty, None),
             Some(ResetError::Missing) => refused(first_empty, self.alert("reset-missing", ALL)?),
             Some(ResetError::Mismatch) => refused("password", self.alert("reset-mismatch", NEW)?),
-            Some(ResetError::TooShort { minimum }) => {
-                let text = self.words.say("reset-too-short", &[("minimum", FluentValue::from(minimum))])?;
-                refused("password", Some(Alert { text, quote: None, fields: NEW }))
+            Some(ResetError::Unfit(unfit)) => {
+                refused("password", Some(Alert { text: self.unfit(unfit)?, quote: None, fields: NEW }))
             }
             Some(ResetError::Rejected { reason }) => {
                 let quote = Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty());
@@ -202,10 +216,67 @@ impl View<'_> {
         }
     }
 
+    /// Why a new password is not accepted.
+    fn unfit(&self, unfit: Unfit) -> Result<String, Unsaid> {
+        match unfit {
+            Unfit::TooShort { minimum } => {
+                self.words.say("reset-too-short", &[("minimum", FluentValue::from(minimum))])
+            }
+            Unfit::TooLong { maximum } => {
+                self.words.say("reset-too-long", &[("maximum", FluentValue::from(maximum))])
+            }
+            Unfit::Blank => self.say("reset-blank"),
+            Unfit::Common => self.say("reset-common"),
+            Unfit::LikeName => self.say("reset-like-name"),
+        }
+    }
+
+    fn account(&self, change: Option<ChangeForm>) -> Result<Sheet, Unsaid> {
+        const ALL: &[&str] = &["current_password", "password", "password_confirm"];
+        const CURRENT: &[&str] = &["current_password"];
+        const NEW: &[&str] = &["password", "password_confirm"];
+        let form = |status, focus, alert| {
+            let title = self.say("account-title")?;
+            Ok(Sheet { template: "account.html", status, title, focus, alert, ..Sheet::default() })
+        };
+        let refused = |focus, alert| form(StatusCode::UNPROCESSABLE_ENTITY, focus, alert);
+        match change {
+            None | Some(ChangeForm::Empty) => form(StatusCode::OK, "", None),
+            Some(ChangeForm::Done) => {
+                let sheet = form(StatusCode::OK, "", None)?;
+                Ok(Sheet { notice: Some(self.say("change-done")?), ..sheet })
+            }
+            Some(ChangeForm::Wrong(error)) => match error {
+                ChangeError::Missing => refused("current_password", self.alert("change-missing", ALL)?),
+                ChangeError::Mismatch => refused("password", self.alert("reset-mismatch", NEW)?),
+                ChangeError::WrongCurrent => form(
+                    StatusCode::FORBIDDEN,
+                    "current_password",
+                    self.alert("change-wrong-current", CURRENT)?,
+                ),
+                ChangeError::Unfit(unfit) => {
+                    refused("password", Some(Alert { text: self.unfit(unfit)?, quote: None, fields: NEW }))
+                }
+                ChangeError::Failed => {
+                    let sheet =
+                        form(StatusCode::INTERNAL_SERVER_ERROR, "", self.alert("change-failed", &[])?)?;
+                    Ok(Sheet { quotable: true, ..sheet })
+                }
+                ChangeError::Limited { retry_after } => {
+                    self.limited(form(StatusCode::TOO_MANY_REQUESTS, "", None)?, retry_after)
+                }
+                ChangeError::FormExpired => form(StatusCode::FORBIDDEN, "", self.alert("form-expired", &[])?),
+            },
+        }
+    }
+
     fn dead_link(&self, reason: DeadLink) -> Result<Sheet, Unsaid> {
         #[rustfmt::skip]
         let (status, title, text) = match reason {
             DeadLink::Invalid => (StatusCode::NOT_FOUND, "reset-invalid-title", "reset-invalid-text"),
+            DeadLink::Used => (StatusCode::NOT_FOUND, "reset-used-title", "reset-used-text"),
+            DeadLink::Replaced => (StatusCode::NOT_FOUND, "reset-replaced-title", "reset-replaced-text"),
+            DeadLink::Elsewhere => (StatusCode::NOT_FOUND, "reset-elsewhere-title", "reset-elsewhere-text"),
             DeadLink::Expired => (StatusCode::GONE, "reset-expired-title", "reset-expired-text"),
             DeadLink::Missing => (StatusCode::BAD_REQUEST, "reset-no-link-title", "reset-no-link-text"),
             DeadLink::NotConfirmed => (StatusCode::BAD_GATEWAY, "reset-not-confirmed-title", "reset-not-confirmed-text"),
@@ -297,15 +368,8 @@ impl View<'_> {
         self.words.say("in-span", &[("span", self.span(time)?.into())])
     }
 
-    /// "5 minutes": rounded up, so that nobody is told to come back too early, in the largest unit that is still exact enough.
     fn span(&self, time: Duration) -> Result<String, Unsaid> {
-        let minutes = time.as_secs().div_ceil(60).max(1);
-        let (id, count) = match minutes {
-            ..=90 => ("span-minutes", minutes),
-            91..=2880 => ("span-hours", minutes.div_ceil(60)),
-            _ => ("span-days", minutes.div_ceil(1440)),
-        };
-        self.words.say(id, &[("count", FluentValue::from(count))])
+        span(self.words, time)
     }
 
     fn say(&self, id: &str) -> Result<String, Unsaid> {

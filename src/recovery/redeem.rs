@@ -2,53 +2,109 @@
 
 use std::time::Duration;
 
-use super::Ticket;
+use super::{Dead, Ticket, Way, issued};
 use crate::cms::{Redeemed, Verdict};
 use crate::identity;
 use crate::limits::Action;
 use crate::observe::access::loggable_user;
 use crate::observe::audit::{Event, Kind, Origin};
+use crate::password::Unfit;
 use crate::secret::Secret;
+use crate::store::StoreError;
 use crate::visit::Visit;
 
 /// What an attempt to use a reset link came to.
 #[derive(Debug)]
 pub enum Redeeming {
-    /// This client tried too often; after so long it may again.
+    /// This client tried too often, or too much is going on; after so long it may again.
     Limited(Duration),
-    /// What the CMS said.
+    /// The gate's own rules are against the password; the link is still good.
+    Unfit(Unfit),
+    /// The gate's own link is of no use.
+    Dead(Dead),
+    /// What came of it.
     Done(Redeemed),
 }
 
-/// Sets the new password at the CMS, and ends every session of the account. Nobody is signed in by it.
+impl Redeeming {
+    /// The verdict, as in `CONTRACT.md`.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Limited(_) => Verdict::Limited,
+            Self::Unfit(_) => Verdict::Rejected,
+            Self::Dead(dead) => dead.verdict(),
+            Self::Done(redeemed) => redeemed.verdict,
+        }
+    }
+
+    /// What was seen, for the log.
+    fn evidence(&self) -> &str {
+        match self {
+            Self::Limited(_) => "",
+            Self::Unfit(unfit) => unfit.as_str(),
+            Self::Dead(dead) => dead.as_str(),
+            Self::Done(redeemed) => &redeemed.evidence,
+        }
+    }
+}
+
+/// Sets the new password, and ends every session of the account. Nobody is signed in by it.
 pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password: &Secret) -> Redeeming {
     let (shared, site, client) = (visit.shared(), visit.site.name.as_str(), visit.client.ip());
     let user = username.trim();
-    let said = |verdict: Verdict, evidence: &str| {
+    // The gate's own links know whose they are. A name that the CMS did not look at may be anybody's.
+    let account = ticket.user.as_deref().filter(|_| Way::at(visit.site) == Way::Issued).unwrap_or(user);
+    let is_theirs = |redeeming: &Redeeming| match redeeming {
+        Redeeming::Done(redeemed) => {
+            redeemed.user_id.is_none() || visit.site.cms.dialogue().redeem_checks_user()
+        }
+        _ => true,
+    };
+    let said = |verdict: Verdict, evidence: &str, exists: bool| {
         visit.site.metrics.resets.count("redeem", verdict.as_str());
-        let event = Event::new(Kind::Redemption, verdict.as_str()).account(user, verdict == Verdict::Ok);
+        let event = Event::new(Kind::Redemption, verdict.as_str()).account(account, exists);
         shared.audit.record(&Origin::of(visit), event.link(&ticket.token).detail(evidence));
     };
     if let Err(wait) = shared.limits.check_client(Action::ResetAttempt, client) {
-        said(Verdict::Limited, "client");
+        said(Verdict::Limited, "client", false);
         return Redeeming::Limited(wait.as_duration());
     }
-    let redeemed = visit.site.cms.redeem(&ticket.token, user, password, &visit.asker()).await;
-    said(redeemed.verdict, &redeemed.evidence);
-    if redeemed.verdict == Verdict::Ok {
-        identity::known::forget_all(visit, user).await;
-        match shared.sessions.end_all_of(site, user).await {
-            Ok(ended) => tracing::info!(
-                id = visit.caller.request_id,
-                site,
-                user,
-                ended,
-                "sessions ended with the old password"
-            ),
-            Err(error) => {
-                tracing::error!(id = visit.caller.request_id, site, user = loggable_user(user), %error, "sessions cannot be ended in the store")
-            }
+    let redeeming = match Way::at(visit.site) {
+        Way::Cms => {
+            Redeeming::Done(visit.site.cms.redeem(&ticket.token, user, password, &visit.asker()).await)
         }
+        Way::Issued => issued::redeem(visit, ticket, user, password).await,
+    };
+    let is_set = redeeming.verdict() == Verdict::Ok && is_theirs(&redeeming);
+    said(redeeming.verdict(), redeeming.evidence(), is_set);
+    if is_set {
+        identity::known::forget_all(visit, account).await;
     }
-    Redeeming::Done(redeemed)
+    // The gate's own way has ended its users' sessions already, together with the old password.
+    if let (Redeeming::Done(redeemed), Way::Cms, Verdict::Ok) =
+        (&redeeming, Way::at(visit.site), redeeming.verdict())
+    {
+        end_sessions(visit, site, user, redeemed.user_id.as_deref()).await;
+    }
+    redeeming
+}
+
+/// Ends the sessions, at `site`, of the account whose password was set: by the id that the link or the CMS named, and by the name that was
+/// typed, unless the CMS did not look at that name: then it may be anybody's.
+pub(super) async fn end_sessions(visit: &Visit<'_>, site: &str, typed: &str, user_id: Option<&str>) {
+    let (sessions, id) = (&visit.shared().sessions, visit.caller.request_id);
+    let end = async || {
+        let by_id = match user_id {
+            Some(user_id) => sessions.end_all_with_id(site, user_id).await?,
+            None => 0,
+        };
+        let is_theirs = user_id.is_none() || visit.site.cms.dialogue().redeem_checks_user();
+        let by_name = if is_theirs { sessions.end_all_of(site, typed).await? } else { 0 };
+        Ok::<_, StoreError>(by_id + by_name)
+    };
+    let user = loggable_user(typed);
+    match end().await {
+        Ok(ended) => tracing::info!(id, site, user, ended, "sessions ended with the old password"),
+        Err(error) => tracing::error!(id, site, user, %error, "sessions cannot be ended in the store"),
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::{Way, issued};
 use crate::cms::Verdict;
 use crate::gate::Site;
 use crate::limits::Action;
@@ -27,9 +28,9 @@ pub enum Asked {
 /// How long the uniform answer takes at least, so that even what is refused before anyone is asked looks like the rest.
 const FLOOR: Duration = Duration::from_millis(250);
 
-/// Has the CMS send a reset mail: anonymously, in the gate's own name, whoever asks.
+/// Has a reset mail sent: by the CMS, anonymously and in the gate's own name, whoever asks; or by the gate itself.
 ///
-/// Unless the site discloses accounts, the CMS is asked beside the answer, so that its time does not show in ours.
+/// Unless the site discloses accounts, that happens beside the answer, so that its time does not show in ours.
 pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
     let floor = Instant::now() + FLOOR;
     let (limits, site, client) = (&visit.shared().limits, Arc::clone(visit.site), visit.client.ip());
@@ -55,8 +56,12 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
         return if disclose { Asked::Limited(wait.as_duration()) } else { Asked::Uniform };
     }
     let asker = visit.asker();
+    let applicant = issued::Applicant::of(visit);
     let ask = async move {
-        let requested = site.cms.request_reset(&user, &asker).await;
+        let requested = match Way::at(&site) {
+            Way::Cms => site.cms.request_reset(&user, &asker).await,
+            Way::Issued => issued::request(&site, &user, &applicant, disclose).await,
+        };
         said(&site, &user, requested.verdict, &requested.evidence);
         requested.verdict
     };

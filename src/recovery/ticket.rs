@@ -15,16 +15,20 @@ use crate::visit::Visit;
 /// A reset link that somebody has opened.
 #[derive(Debug)]
 pub struct Ticket {
-    /// The CMS's token.
+    /// The token.
     pub token: Secret,
     /// The account, where the link names it.
     pub user: Option<String>,
+    /// The mark of the browser that the gate's own link is bound to.
+    pub browser: Option<Secret>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     token: String,
     user: Option<String>,
+    #[serde(default)]
+    browser: Option<String>,
     until: i64,
 }
 
@@ -37,7 +41,9 @@ impl Ticket {
     pub fn cookie(&self, visit: &Visit<'_>) -> Option<HeaderValue> {
         let shared = visit.shared();
         let until = shared.clock.now().after(LIFETIME).as_millis();
-        let sealed = Sealed { token: self.token.expose().to_owned(), user: self.user.clone(), until };
+        let browser = self.browser.as_ref().map(|mark| mark.expose().to_owned());
+        let sealed =
+            Sealed { token: self.token.expose().to_owned(), user: self.user.clone(), browser, until };
         let plain = Secret::new(serde_json::to_string(&sealed).ok()?);
         let sealed = shared.sealer.seal(PURPOSE, visit.site.name.as_bytes(), plain.expose().as_bytes());
         Some(cookie::set(Name::Reset, &visit.site.cookies, &URL_SAFE_NO_PAD.encode(sealed), None))
@@ -51,7 +57,8 @@ impl Ticket {
         let plain = shared.sealer.open(PURPOSE, visit.site.name.as_bytes(), &bytes)?;
         let sealed: Sealed = serde_json::from_slice(&plain).ok()?;
         let live = shared.clock.now() < Timestamp::from_millis(sealed.until);
-        live.then(|| Self { token: Secret::new(sealed.token), user: sealed.user })
+        let browser = sealed.browser.map(Secret::new);
+        live.then(|| Self { token: Secret::new(sealed.token), user: sealed.user, browser })
     }
 
     /// The cookie that takes it away.

@@ -10,7 +10,8 @@
 use super::form::Form;
 use super::headers::{is_textual, media_type, plan};
 use super::multipart::{Multipart, boundary};
-use super::origins::{Origins, RETURN_ADDRESSES};
+use super::origins::Origins;
+use super::paths::RETURN_ADDRESSES;
 use super::rewriter::Text;
 use super::stream::Stream;
 use super::wide::Order;

@@ -7,17 +7,19 @@
 //! It defends against the one thing a gate must not do: tell the internet what is behind it. Which bytes are an internal
 //! address is said in one place, `grammar` and `authority`, on top of `spelling`, which knows how a character travels (JSON, percent
 //! encoding, entities, and these in each other); `map` finds them fast, `stream` does so in pieces. Only for paths, which are
-//! links in some attributes and data in others, the tags of HTML are found (`html`) and looked into (`links`).
+//! links in some attributes and data in others, the tags of HTML are found (`html`) and looked into (`links`); where only people can have
+//! written such a path, not before one is seen (`lazy`).
 //!
 //! The way in, [`Translation`] and the `…_to_internal` of [`Origins`], is in `inward`, `form` and `multipart`; it undoes what the way out did
-//! to what a form, an editor or a script was shown.
+//! to what a form, an editor or a script was shown. Not undone are: an `integrity` that went; a body in a coding, or of a type that is no
+//! text, which is stored as it comes; and what the way out makes alike, as `/Plone` and `/Plone/`.
 //!
 //! Encoded bodies are decoded, rewritten and encoded again (`coding`). Text in
 //! UTF-16 is narrowed and widened again (`wide`). What it does not do: look into binary files, or into bodies in a coding it doesn't know.
 //!
 //! Two rules concern what vouches for bytes. Headers that do (`Content-MD5`, `Digest`, a strong `ETag`) are dropped or weakened where a body
-//! is rewritten (`tags`). `integrity` attributes of the site's own scripts and style sheets go in [`Mode::Full`], where any of them may change; in
-//! [`Mode::Safety`] they stay, and a browser refuses a resource in which somebody wrote an internal address: better than telling it.
+//! is rewritten (`tags`). `integrity` attributes of the site's own scripts and style sheets go in [`Mode::Full`] and [`Mode::Forwarded`], where any of them may
+//! change; in [`Mode::Safety`] they stay, and a browser refuses a resource in which somebody wrote an internal address: better than telling it.
 //!
 //! What no rule maps although it names the inside is counted: [`RewriteBody::on_leak`] and [`response_headers`] say how often, and a body can
 //! be made to break off there ([`RewriteBody::blocking`]).
@@ -36,6 +38,7 @@ mod links;
 mod map;
 mod multipart;
 mod origins;
+mod paths;
 mod rewriter;
 mod settings;
 mod sites;

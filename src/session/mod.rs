@@ -31,8 +31,7 @@ use crate::store::SessionRow;
 pub use self::id::SessionId;
 pub use self::record::{Kept, Session};
 pub use self::sessions::{NewSession, Sessions};
-pub use self::shown::Shown;
-pub(crate) use self::shown::moment;
+pub use self::shown::{Shown, moment};
 
 /// The section `[session]`.
 #[derive(Clone, Debug, Deserialize)]

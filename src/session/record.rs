@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
-use crate::store::SessionKey;
+use crate::store::{Groups, SessionKey};
 
 /// What the gate keeps for a session: the CMS's cookies, in a form that forwarding chooses.
 pub struct Kept(Zeroizing<Vec<u8>>);
@@ -42,10 +42,12 @@ pub struct Session {
     pub(super) key: SessionKey,
     pub(super) site: Box<str>,
     pub(super) user: Box<str>,
+    pub(super) user_id: Option<Box<str>>,
     pub(super) created: Timestamp,
     pub(super) remembered: bool,
     pub(super) client: IpAddr,
     pub(super) user_agent: Box<str>,
+    pub(super) groups: Groups,
     pub(super) state: State,
 }
 
@@ -63,6 +65,11 @@ impl Session {
     /// The user, as the authority that vouched for the password spells it.
     pub fn user(&self) -> &str {
         &self.user
+    }
+
+    /// The CMS's own id of the account, where it was told: the name that is typed may be another.
+    pub fn user_id(&self) -> Option<&str> {
+        self.user_id.as_deref()
     }
 
     /// When it began.
@@ -99,6 +106,11 @@ impl Session {
     /// The User-Agent it began with, cut to 256 bytes.
     pub fn user_agent(&self) -> &str {
         &self.user_agent
+    }
+
+    /// The groups of a local user, as they were when it began; none of a CMS's.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// What is kept for it at this moment.

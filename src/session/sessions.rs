@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
+use zeroize::Zeroizing;
 
 use super::map::SessionMap;
 use super::record::{KEPT, Kept, Session, State, TOUCHED};
@@ -21,7 +22,7 @@ use crate::account;
 use crate::clock::Clock;
 use crate::random::Random;
 use crate::seal::Sealer;
-use crate::store::{Answer, SessionKey, SessionRow, Store, StoreError};
+use crate::store::{Answer, Groups, SessionKey, SessionRow, Store, StoreError};
 
 /// Longer User-Agents are cut: enough for every browser, and for a table.
 const USER_AGENT_BYTES: usize = 256;
@@ -37,6 +38,8 @@ pub struct NewSession<'a> {
     pub site: &'a str,
     /// The user, as the authority that vouched for the password spells it.
     pub user: &'a str,
+    /// The CMS's own id of the account, if it was told. Kept with the contents, sealed.
+    pub user_id: Option<&'a str>,
     /// Whether the person asked to be remembered; counts only if `[session] remember` allows it.
     pub remember: bool,
     /// From where the person signs in.
@@ -45,6 +48,8 @@ pub struct NewSession<'a> {
     pub user_agent: &'a str,
     /// What to keep for the session, such as the CMS's cookies.
     pub kept: Vec<u8>,
+    /// The groups of a local user.
+    pub groups: Groups,
 }
 
 /// All sessions of this gate; shared by every worker.
@@ -158,9 +163,10 @@ impl Sessions {
             remembered,
             client: new.client,
             user_agent: new.user_agent.get(..cut.unwrap_or(0)).unwrap_or_default().to_owned(),
-            kept: self.seal(key, new.site, new.user, &kept),
+            kept: self.seal(key, new.site, new.user, new.user_id, &kept),
+            groups: new.groups,
         };
-        let session = Arc::new(session(&row, kept));
+        let session = Arc::new(session(&row, Contents { kept, user_id: new.user_id.map(Into::into) }));
         self.take_leave(instead_of.as_slice(), || self.store.insert_session(row, instead_of)).await?;
         if let Some(load) = &mut self.notes().during_load {
             load.begun.insert(key);
@@ -216,12 +222,32 @@ impl Sessions {
         self.end_each(&[session.key]).await.map(|_| ())
     }
 
-    /// Ends every session of `user` at `site`, whichever way the name is spelled; says how many there were.
+    /// Ends every session of an account at `site`: of whoever is called `user` or has that id, whichever way it is spelled, and of
+    /// whoever has the same id under another name; says how many there were.
     ///
     /// # Errors
     /// As [`Self::end`].
     pub async fn end_all_of(&self, site: &str, user: &str) -> Result<usize, StoreError> {
-        self.end_listed(self.list(Some(site), Some(user))).await
+        let named = account::canonical(user);
+        let is = |name: &str| account::canonical(name) == named;
+        let own = self.live.select(|session| {
+            session.site() == site && (is(session.user()) || session.user_id().is_some_and(is))
+        });
+        let ids: HashSet<&str> = own.iter().filter_map(|session| session.user_id()).collect();
+        let same = self
+            .live
+            .select(|session| session.site() == site && session.user_id().is_some_and(|id| ids.contains(id)));
+        let keys: HashSet<SessionKey> = own.iter().chain(&same).map(|session| session.key).collect();
+        self.end_each(&keys.into_iter().collect::<Vec<_>>()).await
+    }
+
+    /// Ends every session of the account with this id at `site`, whatever name it signed in by; says how many there were.
+    ///
+    /// # Errors
+    /// As [`Self::end`].
+    pub async fn end_all_with_id(&self, site: &str, id: &str) -> Result<usize, StoreError> {
+        self.end_listed(self.live.select(|session| session.site() == site && session.user_id() == Some(id)))
+            .await
     }
 
     /// Ends every session of the user of `session` at its site, except that one; says how many there were.
@@ -301,8 +327,20 @@ impl Sessions {
         session.is_live(self.clock.now(), self.settings.idle_limit(session.remembered))
     }
 
-    pub(super) fn seal(&self, key: SessionKey, site: &str, user: &str, kept: &Kept) -> Vec<u8> {
-        self.sealer.seal(PURPOSE, &place(key, site, user), kept)
+    pub(super) fn seal(
+        &self,
+        key: SessionKey,
+        site: &str,
+        user: &str,
+        user_id: Option<&str>,
+        kept: &Kept,
+    ) -> Vec<u8> {
+        let mut plain = Zeroizing::new(kept.to_vec());
+        if let Some(id) = user_id {
+            plain.push(BEFORE_ID);
+            plain.extend_from_slice(id.as_bytes());
+        }
+        self.sealer.seal(PURPOSE, &place(key, site, user), &plain)
     }
 
     pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -310,15 +348,36 @@ impl Sessions {
     }
 }
 
-pub(super) fn session(row: &SessionRow, kept: Kept) -> Session {
+/// What stands between what is kept and the account's id in sealed contents: no header field can hold it.
+const BEFORE_ID: u8 = 0;
+
+/// What is sealed.
+pub(super) struct Contents {
+    pub kept: Kept,
+    pub user_id: Option<Box<str>>,
+}
+
+impl Contents {
+    pub(super) fn parse(plain: &[u8]) -> Self {
+        let parts =
+            plain.iter().position(|byte| *byte == BEFORE_ID).and_then(|at| plain.split_at_checked(at));
+        let (kept, id) = parts.unwrap_or((plain, &[]));
+        let id = std::str::from_utf8(id.get(1..).unwrap_or_default()).ok().filter(|id| !id.is_empty());
+        Self { kept: Kept::new(kept.to_vec()), user_id: id.map(Into::into) }
+    }
+}
+
+pub(super) fn session(row: &SessionRow, Contents { kept, user_id }: Contents) -> Session {
     Session {
         key: row.key,
         site: row.site.as_str().into(),
         user: row.user.as_str().into(),
+        user_id,
         created: row.created,
         remembered: row.remembered,
         client: row.client,
         user_agent: row.user_agent.as_str().into(),
+        groups: row.groups.clone(),
         state: State {
             seen: AtomicI64::new(row.seen.as_millis()),
             expires: AtomicI64::new(row.expires.as_millis()),

@@ -63,7 +63,8 @@ impl<'a> From<&'a Session> for Shown<'a> {
     }
 }
 
-pub(crate) fn moment(time: Timestamp) -> String {
+/// In UTC, to the second (RFC 3339).
+pub fn moment(time: Timestamp) -> String {
     let seconds = time.as_millis().div_euclid(1000);
     jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::record::{KEPT, Kept, Session, TOUCHED};
-use super::sessions::{Meanwhile, PURPOSE, Sessions, lock, place, session};
+use super::record::{KEPT, Session, TOUCHED};
+use super::sessions::{Contents, Meanwhile, PURPOSE, Sessions, lock, place, session};
 use crate::clock::Timestamp;
 use crate::store::{SessionKey, SessionRow, SessionUpdate, StoreError};
 
@@ -69,8 +69,9 @@ impl Sessions {
         for session in &waiting {
             // Cleared before reading: whatever changes from here on is queued again.
             let part = session.state.unwritten.swap(0, Ordering::SeqCst);
-            let kept = (part & KEPT != 0)
-                .then(|| self.seal(session.key, session.site(), session.user(), &session.kept()));
+            let kept = (part & KEPT != 0).then(|| {
+                self.seal(session.key, session.site(), session.user(), session.user_id(), &session.kept())
+            });
             updates.push(SessionUpdate {
                 key: session.key,
                 seen: session.seen(),
@@ -156,8 +157,8 @@ impl Sessions {
 
     /// Brings a stored session into memory, unless it has ended here; `false` if no secret opens it.
     fn adopt(&self, row: &SessionRow) -> bool {
-        let Some(kept) = self.unseal(row) else { return false };
-        let session = Arc::new(session(row, kept));
+        let Some(contents) = self.unseal(row) else { return false };
+        let session = Arc::new(session(row, contents));
         // A limit that was made shorter since holds for sessions that have begun before, too.
         let latest = row.created.after(self.settings.lifetime_limit(row.remembered));
         session.state.expires.fetch_min(latest.as_millis(), Ordering::Relaxed);
@@ -185,8 +186,8 @@ impl Sessions {
         if session.state.unwritten.load(Ordering::SeqCst) & KEPT != 0 {
             return;
         }
-        if let Some(kept) = self.unseal(row).filter(|kept| **kept != ***current) {
-            session.state.kept.compare_and_swap(&*current, Arc::new(kept));
+        if let Some(contents) = self.unseal(row).filter(|contents| *contents.kept != ***current) {
+            session.state.kept.compare_and_swap(&*current, Arc::new(contents.kept));
         }
     }
 
@@ -194,7 +195,8 @@ impl Sessions {
         session.heed_clock(now, self.settings.lifetime_limit(session.remembered))
     }
 
-    fn unseal(&self, row: &SessionRow) -> Option<Kept> {
-        self.sealer.open(PURPOSE, &place(row.key, &row.site, &row.user), &row.kept).map(Kept::new)
+    fn unseal(&self, row: &SessionRow) -> Option<Contents> {
+        let plain = self.sealer.open(PURPOSE, &place(row.key, &row.site, &row.user), &row.kept)?;
+        Some(Contents::parse(&plain))
     }
 }

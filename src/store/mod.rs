@@ -1,14 +1,15 @@
-//! What has to outlive the process: the gate's sessions and what happened, in one place that several processes may
-//! share.
+//! What has to outlive the process, in one place that several processes may share: the gate's sessions, its own users, the reset links it
+//! issued to them, and what happened.
 //!
-//! [`Store`] is what the rest of the gate knows; [`open`] gives the one that `[store] url` names, so far
-//! SQLite. Nothing here knows what a session means: [`crate::session`] decides, this keeps.
+//! [`Store`] and [`Accounts`] are what the rest of the gate knows; [`open`] gives the one that `[store] url` names, so far
+//! SQLite. Nothing here knows what a session or a password means: [`crate::session`] and [`crate::identity`] decide, this keeps.
 //! Every answer is a future, because a store may be far away; no request waits for one, only signing in
-//! and out do.
+//! and out and setting passwords do.
 //!
 //! Defends against: losing a session that was promised (a change is durable before its future resolves),
 //! and an operator left alone with an error number ([`StoreError`] names the file and the remedy).
 
+mod accounts;
 mod audit;
 mod error;
 mod rows;
@@ -26,9 +27,12 @@ use crate::clock::Timestamp;
 use crate::config::values::{SecretFile, SecretSource};
 use crate::seal::Secrets;
 
+pub use self::accounts::{
+    Accounts, IssuedReset, Known, NewReset, NewUser, Opening, Redemption, ResetKey, UserChange, UserRow,
+};
 pub use self::audit::{AuditAccount, AuditFilter, AuditRow, AuditStore, KnownBrowserStore};
 pub use self::error::{Problem, StoreError};
-pub use self::rows::{SessionKey, SessionRow, SessionUpdate};
+pub use self::rows::{Groups, SessionKey, SessionRow, SessionUpdate};
 
 /// The section `[store]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -96,9 +100,9 @@ pub fn open(url: &StoreUrl, folder: &Path) -> Result<Arc<dyn Everything>, StoreE
 }
 
 /// All that one store keeps.
-pub trait Everything: Store + AuditStore + KnownBrowserStore {}
+pub trait Everything: Store + Accounts + AuditStore + KnownBrowserStore {}
 
-impl<S: Store + AuditStore + KnownBrowserStore> Everything for S {}
+impl<S: Store + Accounts + AuditStore + KnownBrowserStore> Everything for S {}
 
 /// What a store answers, once it has. The work goes on even if nobody waits for it.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;

@@ -46,6 +46,54 @@ pub struct SessionRow {
     pub user_agent: String,
     /// What the gate keeps for the session (the CMS's cookies), sealed.
     pub kept: Vec<u8>,
+    /// The groups of a local user, as they were when it began; a change of them ends the session.
+    pub groups: Groups,
+}
+
+/// The groups of a local user. A name is 1 to 64 ASCII letters, digits, `-`, `_`, `.` and `:`, so a header can carry a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Groups(Vec<String>);
+
+impl Groups {
+    /// Takes names, sorted and each once.
+    ///
+    /// # Errors
+    /// Names the first that is none.
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, String> {
+        let mut groups: Vec<String> = names.into_iter().map(|name| name.trim().to_owned()).collect();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+        if let Some(wrong) =
+            groups.iter().find(|name| !(1..=64).contains(&name.len()) || !name.bytes().all(plain))
+        {
+            return Err(format!(
+                "`{}` is no name for a group; write at most 64 letters, digits, `-`, `_`, `.` and `:`",
+                wrong.escape_default()
+            ));
+        }
+        groups.sort();
+        groups.dedup();
+        Ok(Self(groups))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Their names.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
+    /// `a,b`, as headers have it.
+    pub fn to_text(&self) -> String {
+        self.0.join(",")
+    }
+
+    /// From [`Self::to_text`]; what is no name is left out.
+    pub fn of_text(text: &str) -> Self {
+        Self::new(text.split(',').filter(|name| !name.is_empty())).unwrap_or_default()
+    }
 }
 
 /// What changed in a session.

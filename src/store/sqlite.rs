@@ -21,7 +21,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, TransactionBehavior, named_params, params};
 use tokio::sync::{oneshot, watch};
 
-use super::{Answer, Problem, SessionKey, SessionRow, SessionUpdate, Store, StoreError};
+use super::{Answer, Groups, Problem, SessionKey, SessionRow, SessionUpdate, Store, StoreError};
 use crate::clock::Timestamp;
 
 /// How often the thread looks for changes by other processes: twice in the second that is promised.
@@ -49,6 +49,43 @@ const MIGRATIONS: &[&str] = &[
         kept        BLOB NOT NULL
     ) STRICT;
     CREATE INDEX session_expires ON session (expires);
+",
+    "
+    ALTER TABLE session ADD COLUMN groups TEXT NOT NULL DEFAULT '';
+    CREATE TABLE local_user (
+        id            INTEGER PRIMARY KEY AUTOINCREMENT,
+        site          TEXT NOT NULL,
+        canonical     TEXT NOT NULL,
+        name          TEXT NOT NULL,
+        mail          TEXT,
+        mail_key      TEXT,
+        groups        TEXT NOT NULL,
+        password      TEXT,
+        version       INTEGER NOT NULL,
+        disabled      INTEGER NOT NULL,
+        created       INTEGER NOT NULL,
+        password_set  INTEGER,
+        UNIQUE (site, canonical)
+    ) STRICT;
+    CREATE INDEX local_user_mail ON local_user (site, mail_key);
+    CREATE TABLE issued_reset (
+        token_hash      BLOB PRIMARY KEY NOT NULL,
+        site            TEXT NOT NULL,
+        user_id         INTEGER NOT NULL,
+        user            TEXT NOT NULL,
+        requested       INTEGER NOT NULL,
+        requested_from  TEXT NOT NULL,
+        request_id      TEXT NOT NULL,
+        expires         INTEGER NOT NULL,
+        opened          INTEGER,
+        opened_from     TEXT,
+        browser         BLOB,
+        used            INTEGER,
+        used_from       TEXT,
+        void            INTEGER
+    ) STRICT;
+    CREATE INDEX issued_reset_user ON issued_reset (user_id);
+    CREATE INDEX issued_reset_requested ON issued_reset (requested);
 ",
     "
     CREATE TABLE audit (
@@ -143,7 +180,7 @@ impl Store for Sqlite {
             transaction
                 .prepare_cached(
                     "INSERT INTO session VALUES (:id_hash, :site, :user, :created, :seen, :expires, :remembered,
-                     :client, :user_agent, :kept)",
+                     :client, :user_agent, :kept, :groups)",
                 )?
                 .execute(named_params! {
                     ":id_hash": row.key.0,
@@ -156,6 +193,7 @@ impl Store for Sqlite {
                     ":client": row.client.to_string(),
                     ":user_agent": row.user_agent,
                     ":kept": row.kept,
+                    ":groups": row.groups.to_text(),
                 })?;
             transaction.commit()
         })
@@ -238,6 +276,7 @@ fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
         client,
         user_agent: row.get("user_agent")?,
         kept: row.get("kept")?,
+        groups: Groups::of_text(&row.get::<_, String>("groups")?),
     })
 }
 
@@ -318,6 +357,7 @@ fn migrate(connection: &mut Connection) -> Result<(), Problem> {
     Ok(transaction.commit()?)
 }
 
+mod accounts;
 mod audit;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,8 @@ pub const HOST: &str = "www.example.test";
 pub struct Gate {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it speaks TLS, if it does.
+    pub tls: Option<SocketAddr>,
     /// Where it takes mail, if it does.
     pub mail: Option<SocketAddr>,
     /// Where it answers operators, if it does.
@@ -62,6 +64,7 @@ impl Gate {
         let clock = ManualClock::at(Timestamp::from_millis(1_700_000_000_000));
         let mut gate = Self {
             address: ([127, 0, 0, 1], 0).into(),
+            tls: None,
             mail: None,
             admin: None,
             clock,
@@ -95,7 +98,8 @@ impl Gate {
             scope.spawn(move || runtime.block_on(open)).join().unwrap()
         });
         let running = listen::start(&Arc::new(opened.unwrap())).unwrap();
-        self.address = running.addresses()[0];
+        self.tls = running.tls_addresses().first().copied();
+        self.address = running.addresses().first().copied().or(self.tls).unwrap();
         self.mail = running.mail_address();
         self.admin = running.admin_address();
         self.running = Some(running);

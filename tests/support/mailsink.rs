@@ -47,6 +47,11 @@ impl MailSink {
         Self::with(&[])
     }
 
+    /// Says yes to everything, at this port.
+    pub fn at(port: u16) -> Self {
+        Self::on(TcpListener::bind(("127.0.0.1", port)).unwrap(), &[], Tls::Never)
+    }
+
     /// Says what the script says: to a command that begins so, to `greeting`, and to `end` of a message.
     pub fn with(script: Script) -> Self {
         Self::secure(script, Tls::Never)
@@ -54,7 +59,10 @@ impl MailSink {
 
     /// The same through TLS.
     pub fn secure(script: Script, tls: Tls) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").unwrap(), script, tls)
+    }
+
+    fn on(listener: TcpListener, script: Script, tls: Tls) -> Self {
         let address = listener.local_addr().unwrap();
         let (mails, commands) = (Arc::<Mutex<Vec<Mail>>>::default(), Arc::<Mutex<Vec<String>>>::default());
         let (all, said) = (Arc::clone(&mails), Arc::clone(&commands));

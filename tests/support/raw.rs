@@ -76,9 +76,28 @@ impl Message {
     }
 }
 
+/// What a connection goes through.
+pub trait Stream: std::io::Read + std::io::Write + Send {
+    /// Says that nothing more will come.
+    fn finish(&mut self);
+}
+
+impl Stream for TcpStream {
+    fn finish(&mut self) {
+        let _ = self.shutdown(Shutdown::Write);
+    }
+}
+
+impl Stream for super::secure::Stream {
+    fn finish(&mut self) {
+        self.conn.send_close_notify();
+        let _ = self.flush();
+    }
+}
+
 /// One end of a connection.
 pub struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
     /// Which connection of the backend this is.
     pub number: usize,
@@ -89,7 +108,12 @@ impl Wire {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new(), number }
+        Self { stream: Box::new(stream), buffer: Vec::new(), number }
+    }
+
+    /// Over any stream; its reads must have a limit.
+    pub fn over(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), buffer: Vec::new(), number: 0 }
     }
 
     /// Sends bytes. That the other side no longer wants them is no error.
@@ -99,7 +123,7 @@ impl Wire {
 
     /// Says that nothing more will come.
     pub fn finish(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.stream.finish();
     }
 
     fn more(&mut self) -> bool {

@@ -18,7 +18,9 @@
 //! Pages: the site's root, `news` and `docs/file.txt` for anyone; `secretpage` only for who is signed in.
 //! It runs on a thread of its own, so any kind of test can use it, and stops when dropped.
 
+mod openacs;
 mod plone;
+mod structr;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
@@ -35,8 +37,10 @@ use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+pub use openacs::OpenAcs;
 pub use plone::{Mail, Switches, TokenState};
 use plone::{Plone, Version};
+pub use structr::Structr;
 
 /// A running stand-in.
 pub struct StandIn {
@@ -108,6 +112,11 @@ impl Canned {
     }
 
     #[must_use]
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
+    #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(known, _)| known != name || name == "set-cookie");
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -115,8 +124,12 @@ impl Canned {
     }
 }
 
+/// What it stands in for besides the Plones: a function from requests to answers.
+type Other = Box<dyn FnMut(&Recorded) -> Canned + Send>;
+
 struct Shared {
     plone: Mutex<Plone>,
+    other: Mutex<Option<Other>>,
     requests: Mutex<Vec<Recorded>>,
     faults: Mutex<Vec<(String, Fault)>>,
     canned: Mutex<Vec<(String, Canned)>>,
@@ -135,12 +148,39 @@ impl StandIn {
         Self::start(Version::Plone60)
     }
 
+    /// An OpenACS 5.10, and what can be changed about it.
+    pub fn openacs() -> (Self, Arc<Mutex<OpenAcs>>) {
+        let site = Arc::new(Mutex::new(OpenAcs::default()));
+        let same = Arc::clone(&site);
+        (Self::answering(move |recorded| same.lock().unwrap().answer(recorded)), site)
+    }
+
+    /// A Structr, and what can be changed about it.
+    pub fn structr() -> (Self, Arc<Mutex<Structr>>) {
+        let site = Arc::new(Mutex::new(Structr::default()));
+        let same = Arc::clone(&site);
+        (Self::answering(move |recorded| same.lock().unwrap().answer(recorded)), site)
+    }
+
+    /// Whatever answers like this.
+    pub fn answering(answer: impl FnMut(&Recorded) -> Canned + Send + 'static) -> Self {
+        let standin = Self::start(Version::Plone60);
+        *standin.shared.other.lock().unwrap() = Some(Box::new(answer));
+        standin
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     fn start(version: Version) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             plone: Mutex::new(Plone::new(version)),
+            other: Mutex::default(),
             requests: Mutex::default(),
             faults: Mutex::default(),
             canned: Mutex::default(),
@@ -321,7 +361,10 @@ async fn handle(
     drop(always);
     let canned = match canned {
         Some(canned) => canned,
-        None => shared.plone.lock().unwrap().answer(&recorded),
+        None => match shared.other.lock().unwrap().as_mut() {
+            Some(answer) => answer(&recorded),
+            None => shared.plone.lock().unwrap().answer(&recorded),
+        },
     };
     let mut builder = Response::builder().status(canned.status);
     for (name, value) in &canned.headers {

@@ -13,10 +13,12 @@ pub(super) async fn examine(ward: &Ward<'_>, report: &mut Report) {
     let Some(product) = reachable(ward, report).await else { return };
     hosting(ward, product, report).await;
     form(ward, "sign-in form", ward.site.cms.examine_sign_in_form(&ward.asker).await, report);
-    if ward.site.reset.enabled {
+    if let Some(elsewhere) = ward.site.elsewhere() {
+        report.ok("mail-password form", format!("not looked for: {}", elsewhere.with("")));
+    } else if ward.site.requests_reset() {
         form(ward, "mail-password form", ward.site.cms.examine_reset_form(&ward.asker).await, report);
     } else {
-        report.ok("mail-password form", "not looked for: password_reset.enabled = false");
+        report.ok("mail-password form", "not looked for: switched off, or the dialogue has no such thing");
     }
     nobody(ward, report).await;
     account(ward, report).await;
@@ -96,7 +98,12 @@ async fn hosting(ward: &Ward<'_>, recognised: bool, report: &mut Report) {
             report.fail(CHECK, format!("told its public address, the CMS is not found: {evidence}"), other);
         }
         Examined::Answer { page, .. } => {
-            let found = leaks::in_text(&ward.site.origins, page.as_bytes());
+            let inside = ward.inside().map(|inside| (inside, format!("{}{inside}", ward.site.origin)));
+            let mut found = leaks::in_text(&ward.site.origins, page.as_bytes());
+            // It heeds its host and not its path: the gate does the rest.
+            let keeps_path =
+                |name: &str| inside.as_ref().is_some_and(|(_, whole)| name.starts_with(whole.as_str()));
+            found.retain(|leak| how != VirtualHosting::Forwarded || !keeps_path(&leak.name));
             if !found.is_empty() {
                 let what = "told its public address, the CMS still writes internal ones".to_owned();
                 report.add(
@@ -106,13 +113,22 @@ async fn hosting(ward: &Ward<'_>, recognised: bool, report: &mut Report) {
                     other,
                     found.into_iter().map(|leak| leak.name).collect(),
                 );
-            } else if let Some(inside) =
-                ward.inside().filter(|inside| page.contains(&format!("{}{inside}/", ward.site.origin)))
+            } else if let Some((inside, _)) =
+                inside.as_ref().filter(|(_, whole)| page.contains(&format!("{whole}/")))
             {
                 let found = format!(
                     "told its public address, the CMS still writes links with {inside}, its path inside"
                 );
-                report.fail(CHECK, found, other);
+                if how == VirtualHosting::Forwarded {
+                    let found = format!("{found}; the gate maps them");
+                    report.warn(
+                        CHECK,
+                        found,
+                        "have it follow X-Forwarded-Prefix, if it can, or mail pass the gate's relay",
+                    );
+                } else {
+                    report.fail(CHECK, found, other);
+                }
             } else if page.contains(&ward.site.origin) {
                 report.ok(CHECK, format!("the CMS itself writes links to {}", ward.site.origin));
             } else {
@@ -148,7 +164,7 @@ async fn nobody(ward: &Ward<'_>, report: &mut Report) {
     const CHECK: &str = "anonymity";
     match ward.site.cms.who_am_i(&KeptCookies::default(), &ward.asker).await {
         WhoAmI::Anonymous => report.ok(CHECK, "to the CMS, the gate without a visitor's sign-in is nobody"),
-        WhoAmI::SignedIn => report.fail(
+        WhoAmI::SignedIn { .. } => report.fail(
             CHECK,
             "to the CMS, the gate without any sign-in is somebody: so is every visitor, and no reset mail may be sent",
             "find what signs requests from this machine in (a trusted header, an address rule), and except the gate",
@@ -167,7 +183,7 @@ async fn account(ward: &Ward<'_>, report: &mut Report) {
     match ward.site.cms.sign_in(&account.user, &account.password, &ward.asker).await {
         SignIn::Ok { cookies, .. } => {
             match ward.site.cms.who_am_i(&cookies, &ward.asker).await {
-                WhoAmI::SignedIn => {
+                WhoAmI::SignedIn { .. } => {
                     report.ok(CHECK, "the password is right, and the CMS knows its own cookie again")
                 }
                 WhoAmI::Anonymous => report.fail(
@@ -212,7 +228,7 @@ async fn account(ward: &Ward<'_>, report: &mut Report) {
 /// Has a mail sent, if that was asked for.
 async fn mail(ward: &Ward<'_>, report: &mut Report) {
     const CHECK: &str = "mail";
-    if !ward.site.reset.enabled {
+    if !ward.site.requests_reset() {
         return;
     }
     let Some(user) = &ward.arguments.mailbox else {

@@ -129,7 +129,7 @@ fn tell(ward: &Ward<'_>, seen: &Seen, signed_in: bool, report: &mut Report) {
         let inside = ward.inside().unwrap_or_default();
         let found =
             format!("links that begin with {inside}, the site's path inside: {}", seen.prefixed.len());
-        let next = "correct them in the CMS; with virtual_hosting = \"rewrite\" the gate does";
+        let next = "correct them in the CMS, or let the gate: links = true in [site.rewrite]";
         report.add(Level::Warn, check, found, next, seen.prefixed.iter().cloned().collect());
     }
     if !seen.broken.is_empty() {

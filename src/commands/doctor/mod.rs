@@ -6,6 +6,7 @@
 
 mod backend;
 mod crawl;
+mod dialogue;
 mod leaks;
 mod links;
 mod public;
@@ -43,6 +44,9 @@ pub(super) struct Arguments {
     /// Has a real reset mail sent to this account; nobody's password changes by that
     #[arg(long, value_name = "USER")]
     mailbox: Option<String>,
+    /// Goes through this dialogue with the site's backend instead, step by step: signs in as --user, asks for a mail to --mailbox
+    #[arg(long, value_name = "NAME")]
+    dialogue: Option<String>,
     /// How many public pages to look through, and how many signed-in ones
     #[arg(long, default_value_t = 50, value_name = "N")]
     pages: usize,
@@ -98,7 +102,10 @@ pub(super) fn doctor(file: &Path, arguments: &Arguments) -> ExitCode {
         .map(toml::Spanned::as_ref)
         .filter(|site| arguments.site.as_ref().is_none_or(|name| name == site.name.as_ref()))
         .collect();
-    let one = arguments.public.is_some() || arguments.user.is_some() || arguments.mailbox.is_some();
+    let one = arguments.dialogue.is_some()
+        || arguments.public.is_some()
+        || arguments.user.is_some()
+        || arguments.mailbox.is_some();
     if sites.is_empty() || (one && sites.len() > 1) {
         let names: Vec<&str> = config.sites.iter().map(|site| site.as_ref().name.as_ref().as_str()).collect();
         print::failure(&format!("say which site with --site NAME; there are: {}", names.join(", ")));
@@ -115,11 +122,21 @@ pub(super) fn doctor(file: &Path, arguments: &Arguments) -> ExitCode {
     let mut report = Report::default();
     for written in sites {
         report.begin(written);
+        let mut written = written.clone();
+        if let Some(name) = arguments.dialogue.as_ref().filter(|name| *name != written.cms.as_ref()) {
+            // The settings are those of the site's own dialogue.
+            written.cms_settings.clear();
+            *written.cms.as_mut() = name.clone();
+        }
+        let written = &written;
         match Site::new(&config, written) {
             Ok(site) => {
                 let account = account.as_ref();
                 let ward = Ward { arguments, config: &config, written, site, account, asker: asker() };
                 runtime.block_on(async {
+                    if arguments.dialogue.is_some() {
+                        return dialogue::rehearse(&ward, &mut report).await;
+                    }
                     backend::examine(&ward, &mut report).await;
                     public::examine(&ward, &mut report).await;
                 });

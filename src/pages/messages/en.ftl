@@ -71,6 +71,14 @@ reset-too-short =
         [one] The new password needs at least one character.
        *[other] The new password needs at least { $minimum } characters.
     }
+reset-too-long =
+    { $maximum ->
+        [one] The new password may have one character at most.
+       *[other] The new password may have { $maximum } characters at most.
+    }
+reset-blank = The new password is nothing but spaces. Please choose another one.
+reset-common = The new password is one of those that are guessed first. Please choose another one; three or four words that have nothing to do with each other are good.
+reset-like-name = The new password is too much like the user name. Please choose another one.
 reset-rejected = The site did not accept the new password. This is its reason:
 reset-rejected-why-unsaid = The site did not accept the new password. Please choose another one.
 reset-unreachable = The site is not answering at the moment, so your password was not changed. Please try again in a few minutes; the link stays good.
@@ -80,6 +88,12 @@ reset-invalid-title = This link does not work
 reset-invalid-text = It has been used already, is not complete, or belongs to another user name. If you asked more than once, use the link in the newest message.
 reset-expired-title = This link has expired
 reset-expired-text = For safety, a link works for a limited time only. Please ask for a new one.
+reset-used-title = This link has been used
+reset-used-text = A new password was set with it, and a link works only once. If that was not you, ask for a new link at once.
+reset-replaced-title = This link is no longer good
+reset-replaced-text = A newer one was asked for, or the account has changed since. Use the link in the newest message, or ask for another.
+reset-elsewhere-title = This link was opened in another browser
+reset-elsewhere-text = It works only in the browser that opened it first. Go on there, or ask for a new link.
 reset-no-link-title = Please open the link again
 reset-no-link-text = This page needs the link from your mail, and forgets it after a while. Open the link once more, in this browser.
 reset-not-confirmed-title = We could not confirm the change
@@ -95,6 +109,30 @@ account-this-browser = this browser
 account-end-others = Sign out everywhere else
 account-session-times = Signed in { $age } ago, last used { $idle } ago
 back-to-site = Back to the site
+
+change-title = Change your password
+change-button = Change the password
+change-missing = Please fill in all three fields.
+change-wrong-current = The current password is not right. Please type it again.
+change-done = Your new password is set. Everywhere else you have been signed out.
+change-failed = Your password could not be changed, and is what it was. Please try again in a few minutes.
+field-current-password = Current password
+
+## Mails of the gate
+
+mail-greeting = Hello { $user },
+mail-requester = This came about at the address { $address }.
+mail-reset-link-subject = A new password for { $site }
+mail-reset-link-text = Somebody, most likely you, has asked for a new password for your account at { $site }. Follow this link to choose one:
+mail-reset-link-button = Choose a new password
+mail-reset-link-copy = If the button does not work, copy this address into your browser:
+mail-reset-link-expiry = The link works once, within { $expiry }.
+mail-reset-link-ignore = If it was not you, you need do nothing: your password stays as it is.
+mail-password-reset-subject = Your password for { $site } was reset
+mail-password-reset-text = A new password was set for your account at { $site } with a link from our mail. Whoever was signed in to it, on any device, has been signed out.
+mail-password-changed-subject = Your password for { $site } was changed
+mail-password-changed-text = The password of your account at { $site } was changed by somebody who was signed in and knew the old one. On all other devices your account has been signed out.
+mail-not-you = If it was not you, ask for a new password at once and tell the people who run the site:
 
 ## For every form
 

@@ -71,6 +71,14 @@ reset-too-short =
         [one] Le nouveau mot de passe doit comporter au moins un caractère.
        *[other] Le nouveau mot de passe doit comporter au moins { $minimum } caractères.
     }
+reset-too-long =
+    { $maximum ->
+        [one] Le nouveau mot de passe peut avoir un caractère au plus.
+       *[other] Le nouveau mot de passe peut avoir { $maximum } caractères au plus.
+    }
+reset-blank = Le nouveau mot de passe ne contient que des espaces. Veuillez en choisir un autre.
+reset-common = Le nouveau mot de passe est de ceux que l’on devine en premier. Veuillez en choisir un autre ; trois ou quatre mots sans rapport entre eux conviennent bien.
+reset-like-name = Le nouveau mot de passe ressemble trop au nom d’utilisateur. Veuillez en choisir un autre.
 reset-rejected = Le site n’a pas accepté le nouveau mot de passe. Voici la raison qu’il donne :
 reset-rejected-why-unsaid = Le site n’a pas accepté le nouveau mot de passe. Veuillez en choisir un autre.
 reset-unreachable = Le site ne répond pas pour le moment ; votre mot de passe n’a pas été modifié. Veuillez réessayer dans quelques minutes, le lien reste valable.
@@ -80,6 +88,12 @@ reset-invalid-title = Ce lien ne fonctionne pas
 reset-invalid-text = Il a déjà servi, il est incomplet, ou il correspond à un autre nom d’utilisateur. Si vous avez fait plusieurs demandes, utilisez le lien du message le plus récent.
 reset-expired-title = Ce lien a expiré
 reset-expired-text = Par sécurité, un lien n’est valable que pendant un temps limité. Veuillez en demander un nouveau.
+reset-used-title = Ce lien a déjà servi
+reset-used-text = Il a permis de définir un nouveau mot de passe, et un lien ne sert qu’une fois. Si ce n’était pas vous, demandez tout de suite un nouveau lien.
+reset-replaced-title = Ce lien n’est plus valable
+reset-replaced-text = Un lien plus récent a été demandé, ou le compte a changé depuis. Utilisez le lien du message le plus récent, ou demandez-en un autre.
+reset-elsewhere-title = Ce lien a été ouvert dans un autre navigateur
+reset-elsewhere-text = Il ne fonctionne que dans le navigateur qui l’a ouvert en premier. Continuez dans celui-ci, ou demandez un nouveau lien.
 reset-no-link-title = Veuillez rouvrir le lien
 reset-no-link-text = Cette page a besoin du lien reçu par courriel et l’oublie au bout d’un moment. Ouvrez-le encore une fois dans ce navigateur.
 reset-not-confirmed-title = La modification n’a pas pu être confirmée
@@ -95,6 +109,30 @@ account-this-browser = ce navigateur
 account-end-others = Me déconnecter partout ailleurs
 account-session-times = Ouverte il y a { $age }, dernière activité il y a { $idle }
 back-to-site = Retour au site
+
+change-title = Changer de mot de passe
+change-button = Changer le mot de passe
+change-missing = Veuillez remplir les trois champs.
+change-wrong-current = Le mot de passe actuel n’est pas le bon. Veuillez le saisir à nouveau.
+change-done = Votre nouveau mot de passe est enregistré. Partout ailleurs, vous avez été déconnecté.
+change-failed = Votre mot de passe n’a pas pu être changé et reste ce qu’il était. Veuillez réessayer dans quelques minutes.
+field-current-password = Mot de passe actuel
+
+## Messages envoyés par le portail
+
+mail-greeting = Bonjour { $user },
+mail-requester = Cette opération a été faite depuis l’adresse { $address }.
+mail-reset-link-subject = Un nouveau mot de passe pour { $site }
+mail-reset-link-text = Quelqu’un, sans doute vous, a demandé un nouveau mot de passe pour votre compte sur { $site }. Suivez ce lien pour en choisir un :
+mail-reset-link-button = Choisir un nouveau mot de passe
+mail-reset-link-copy = Si le bouton ne fonctionne pas, copiez cette adresse dans votre navigateur :
+mail-reset-link-expiry = Le lien ne sert qu’une fois, dans un délai de { $expiry }.
+mail-reset-link-ignore = Si ce n’était pas vous, vous n’avez rien à faire : votre mot de passe reste le même.
+mail-password-reset-subject = Votre mot de passe pour { $site } a été réinitialisé
+mail-password-reset-text = Un nouveau mot de passe a été défini pour votre compte sur { $site }, avec un lien reçu par message. Toutes les sessions ouvertes, sur tous les appareils, ont été fermées.
+mail-password-changed-subject = Votre mot de passe pour { $site } a été changé
+mail-password-changed-text = Le mot de passe de votre compte sur { $site } a été changé par une personne connectée qui connaissait l’ancien. Sur tous les autres appareils, les sessions ont été fermées.
+mail-not-you = Si ce n’était pas vous, demandez tout de suite un nouveau mot de passe et prévenez les responsables du site :
 
 ## Pour tous les formulaires
 

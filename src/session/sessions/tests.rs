@@ -14,7 +14,7 @@ use crate::clock::{ManualClock, SystemClock, Timestamp};
 use crate::random::SystemRandom;
 use crate::secret::Secret;
 use crate::session::cookie;
-use crate::store::{self, Problem, SessionUpdate, StoreUrl};
+use crate::store::{self, Groups, Problem, SessionUpdate, StoreUrl};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -129,10 +129,12 @@ fn new(user: &str) -> NewSession<'_> {
     NewSession {
         site: "intranet",
         user,
+        user_id: None,
         remember: false,
         client: [192, 0, 2, 1].into(),
         user_agent: "Browser",
         kept: b"__ac=abc".to_vec(),
+        groups: Groups::default(),
     }
 }
 
@@ -627,5 +629,32 @@ async fn kill_9_loses_no_session_and_revives_none() {
     for (id, ended) in promised {
         assert!(sessions.find("intranet", id.as_bytes()).is_some());
         assert!(sessions.find("intranet", ended.as_bytes()).is_none());
+    }
+}
+
+/// A person who signs in by a name and by an address has one account; its password is reset under either, or under its id.
+#[tokio::test]
+async fn all_sessions_of_an_account_end_under_any_of_its_names() {
+    for name in ["login.name", "LOGIN.name", "login@example.org", "u1001"] {
+        let gate = Gate::new().await;
+        let begin = async |gate: &Gate, user: &'static str, user_id: Option<&'static str>| {
+            gate.sessions.create(NewSession { user_id, ..new(user) }).await.unwrap().0
+        };
+        let mine = [
+            begin(&gate, "login.name", Some("u1001")).await,
+            begin(&gate, "login@example.org", Some("u1001")).await,
+            begin(&gate, "Login.Name", Some("u1001")).await,
+        ];
+        let other = begin(&gate, "login.name2", Some("u1002")).await;
+        let nobody = begin(&gate, "someone", None).await;
+        // The id is known to every gate.
+        let gate = gate.beside().await;
+        assert_eq!(gate.find(&mine[0]).unwrap().user_id(), Some("u1001"));
+        assert_eq!(gate.find(&mine[0]).unwrap().kept().to_vec(), b"__ac=abc");
+        assert_eq!(gate.sessions.end_all_of("shop", name).await.unwrap(), 0, "{name} elsewhere");
+        assert_eq!(gate.sessions.end_all_of("intranet", name).await.unwrap(), 3, "{name}");
+        assert!(gate.live(&other) && gate.live(&nobody), "{name}");
+        assert_eq!(gate.sessions.end_all_with_id("intranet", "u1002").await.unwrap(), 1);
+        assert!(!gate.live(&other) && gate.live(&nobody), "{name}");
     }
 }

@@ -3,6 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::Accounts as _;
 
 fn row(number: u8) -> SessionRow {
     SessionRow {
@@ -16,6 +17,7 @@ fn row(number: u8) -> SessionRow {
         client: "2001:db8::1".parse().unwrap(),
         user_agent: "Browser".into(),
         kept: vec![number; 10],
+        groups: Groups::default(),
     }
 }
 
@@ -149,7 +151,7 @@ fn what_cannot_be_opened_is_refused_with_the_reason() {
 
     drop(Sqlite::open(file.clone()).unwrap());
     Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(refusal(&file).contains("has format 99, this gate knows up to 2"));
+    assert!(refusal(&file).contains("has format 99, this gate knows up to 3"));
 }
 
 #[test]
@@ -205,17 +207,20 @@ async fn the_files_as_a_killed_process_leaves_them_hold_every_answered_session()
 }
 
 #[tokio::test]
-async fn a_store_of_the_first_format_opens_and_keeps_its_sessions() {
+async fn a_store_of_the_first_format_opens_with_all_its_sessions() {
     let (_folder, file) = place();
-    fs::create_dir(file.parent().unwrap()).unwrap();
-    let old = Connection::open(&file).unwrap();
-    old.execute_batch(MIGRATIONS[0]).unwrap();
-    old.pragma_update(None, "user_version", 1).unwrap();
-    old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-    let values = "zeroblob(32), 's', 'alice', 1, 1, 9, 0, '192.0.2.1', 'Browser', x'00'";
-    old.execute_batch(&format!("INSERT INTO session VALUES ({values})")).unwrap();
-    drop(old);
+    make_if_missing(&file).unwrap();
+    let connection = Connection::open(&file).unwrap();
+    connection.execute_batch(MIGRATIONS[0]).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    connection
+        .execute_batch("INSERT INTO session VALUES (zeroblob(32), 'intranet', 'alice', 1, 2, 3, 0, '192.0.2.1', 'B', x'00')")
+        .unwrap();
+    drop(connection);
     let store = Sqlite::open(file).unwrap();
-    assert_eq!(keys(&store).await, [0]);
-    assert!(crate::store::AuditStore::list_audit(&store, Default::default()).await.unwrap().is_empty());
+    let rows = store.load_sessions().await.unwrap();
+    assert_eq!((rows.len(), rows[0].user.as_str(), rows[0].groups.is_empty()), (1, "alice", true));
+    assert_eq!(store.list_users(None).await.unwrap(), []);
+    assert_eq!(crate::store::AuditStore::list_audit(&store, Default::default()).await.unwrap(), []);
 }

@@ -1,6 +1,6 @@
 //! How long the gate takes to answer about accounts that exist and about accounts that do not, as distributions.
 //!
-//! `cargo run --example answer_times` asks 200 of each, in turns, before a stand-in that takes its own time over them, and prints
+//! `cargo test --test answer_times` asks 200 of each, in turns, before a stand-in that takes its own time over them, and prints
 //! minimum, median, 95th percentile and maximum in milliseconds, and the p of a Mann-Whitney test: how likely so different an
 //! order is by chance, if both come from the same distribution. A report rather than a test: a busy machine is no defect, and p
 //! alone is small in one of twenty runs by its definition.
@@ -14,7 +14,6 @@
 )]
 #![allow(missing_docs, reason = "an experiment")]
 
-#[path = "../tests/support/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant};
