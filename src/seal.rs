@@ -97,6 +97,11 @@ impl Sealer {
         self.keys.first.hmac(purpose, data).finalize().into_bytes().into()
     }
 
+    /// What [`Self::mac`] gives now, and gave while any of the older secrets was the first.
+    pub fn macs(&self, purpose: &str, data: &[u8]) -> Vec<[u8; 32]> {
+        self.keys.iter().map(|key| key.hmac(purpose, data).finalize().into_bytes().into()).collect()
+    }
+
     /// Whether `code` is what [`Self::mac`] gives for `data`, with any of the secrets; in constant time.
     pub fn verify_mac(&self, purpose: &str, data: &[u8], code: &[u8]) -> bool {
         self.keys.iter().any(|key| key.hmac(purpose, data).verify_slice(code).is_ok())

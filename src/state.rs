@@ -10,13 +10,14 @@ use crate::gate::Site;
 use crate::held::Held;
 use crate::limits::Limits;
 use crate::mail::{Mails, Outgoing};
+use crate::observe::audit::Audit;
 use crate::observe::metrics::Metrics;
 use crate::pages::Pages;
 use crate::password::Hasher;
 use crate::random::{self, Random};
 use crate::seal::Sealer;
 use crate::session::Sessions;
-use crate::store::{self, Accounts, Store};
+use crate::store::{self, Accounts, KnownBrowserStore, Store};
 
 /// Everything but connections. Made once, at start.
 pub struct Shared {
@@ -32,6 +33,10 @@ pub struct Shared {
     pub held: Held,
     /// Who tried too often.
     pub limits: Limits,
+    /// What happened.
+    pub audit: Audit,
+    /// From when on browsers have to be made known anew.
+    pub browsers: Arc<dyn KnownBrowserStore>,
     /// The gate's own users, and the reset links it issued.
     pub accounts: Arc<dyn Accounts>,
     /// What hashes their passwords.
@@ -80,7 +85,9 @@ impl Shared {
             .map_err(|error| error.to_string())?;
         let everything = store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
         let store: Arc<dyn Store> = Arc::clone(&everything) as _;
-        let accounts: Arc<dyn Accounts> = everything as _;
+        let browsers: Arc<dyn KnownBrowserStore> = Arc::clone(&everything) as _;
+        let accounts: Arc<dyn Accounts> = Arc::clone(&everything) as _;
+        let audit = Audit::new(&config.audit, everything as _, sealer.clone(), Arc::clone(&clock));
         let hasher = Hasher::new(&config.local_users, Arc::clone(&random))?;
         if sites.iter().any(|site| site.sign_in == SignIn::Local) {
             hasher.warm()?;
@@ -106,6 +113,8 @@ impl Shared {
             store,
             held,
             limits,
+            audit,
+            browsers,
             accounts,
             hasher,
             pages,

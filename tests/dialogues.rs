@@ -46,7 +46,6 @@ fn backend_of(dialogue: Dialogue, cms: &StandIn) -> Backend {
         tls: None,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(20),
-        tls: None,
     };
     Backend::new(Arc::new(dialogue), settings).unwrap()
 }

@@ -52,6 +52,9 @@ pub struct Config {
     /// What is logged.
     #[serde(default)]
     pub log: observe::Settings,
+    /// How long what happened is kept.
+    #[serde(default)]
+    pub audit: observe::audit::Settings,
     /// How passwords of local users are hashed.
     #[serde(default)]
     pub local_users: password::Settings,

@@ -4,6 +4,7 @@ use hyper::body::Incoming;
 
 use super::form::{self, Bad, Form};
 use crate::config::SignIn;
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{ChangeError, ChangeForm, ErrorKind, Page, SessionLine};
 use crate::recovery::{self, Changing};
 use crate::session::Session;
@@ -59,13 +60,9 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     }
     match visit.shared().sessions.end_others(session).await {
         Ok(ended) => {
-            tracing::info!(
-                id = visit.caller.request_id,
-                site = visit.site.name,
-                user = session.user(),
-                ended,
-                "signed out elsewhere"
-            );
+            let detail = format!("{ended} other sessions ended by their user");
+            let event = Event::new(Kind::Revocation, "ok").account(session.user(), true).detail(&detail);
+            visit.shared().audit.record(&Origin::of(visit), event);
             show(visit)
         }
         Err(error) => {

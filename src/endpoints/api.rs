@@ -21,7 +21,7 @@ use crate::visit::{Answer, Visit};
 const DESCRIPTION: &str = include_str!("openapi.json");
 
 /// The names a user name goes by: scripts were written for other gates, too.
-const USERNAME: &[&str] = &["username", "userid", "login", "email"];
+const USERNAME: &[&str] = &["username", "userid", "login", "email", "eMail"];
 
 pub(super) async fn answer(visit: &Visit<'_>, api: Api, body: Incoming) -> Answer {
     let (asks, redeems) = (visit.site.requests_reset(), visit.site.redeems());

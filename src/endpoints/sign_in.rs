@@ -7,6 +7,7 @@ use super::{go_on, held, next_of};
 use crate::gate::Next;
 use crate::held::LastUser;
 use crate::identity::{self, Person, Vouched};
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{Page, SignInError, SignInNotice};
 use crate::session::NewSession;
 use crate::session::cookie::{self, Name};
@@ -57,7 +58,7 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     let error = match identity::vouch(visit, &username, &form.secret("password")).await {
         Vouched::Yes(person) => {
             let remember = !form.text("remember").is_empty();
-            match begin(visit, &person, remember, &next).await {
+            match begin(visit, &username, &person, remember, &next).await {
                 Some(answer) => return answer,
                 // Changed, disabled or removed while the password was being compared.
                 None => SignInError::WrongCredentials,
@@ -73,7 +74,13 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
 }
 
 /// Begins a session, with a new id, and ends the one the browser had; `None` if nobody vouches for the person any more.
-async fn begin(visit: &Visit<'_>, person: &Person, remember: bool, next: &Next) -> Option<Answer> {
+async fn begin(
+    visit: &Visit<'_>,
+    typed: &str,
+    person: &Person,
+    remember: bool,
+    next: &Next,
+) -> Option<Answer> {
     let (shared, user) = (visit.shared(), person.user.as_str());
     let new = NewSession {
         site: &visit.site.name,
@@ -101,7 +108,8 @@ async fn begin(visit: &Visit<'_>, person: &Person, remember: bool, next: &Next) 
             return None;
         }
         Ok((id, session)) => {
-            tracing::info!(id = visit.caller.request_id, site = visit.site.name, user, client = %visit.client.ip(), remember, "signed in");
+            let event = Event::new(Kind::SignIn, "ok").account(user, true);
+            shared.audit.record(&Origin::of(visit), event.detail(if remember { "remembered" } else { "" }));
             let answer = if held::offered(visit, user).await.is_empty() {
                 go_on(visit, next, "signed_in")
             } else {
@@ -114,8 +122,12 @@ async fn begin(visit: &Visit<'_>, person: &Person, remember: bool, next: &Next) 
             answer
                 .with_cookie(Some(cookie::set(Name::Session, names, id.text().expose(), max_age)))
                 .with_cookie(last)
+                .with_cookie(identity::known::cookie(visit, typed, user))
         }
         Err(error) => {
+            shared
+                .audit
+                .record(&Origin::of(visit), Event::new(Kind::SignIn, "store_failed").account(user, true));
             tracing::error!(id = visit.caller.request_id, %error, "a session cannot be kept");
             page(visit, user, next, Some(SignInError::NotKept), None)
         }

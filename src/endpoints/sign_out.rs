@@ -6,6 +6,7 @@ use super::form::{self, Bad, Form};
 use super::next_of;
 use crate::cms::{KeptCookies, SignOut};
 use crate::config::SignIn;
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{ErrorKind, Page};
 use crate::session::cookie::{self, Name};
 use crate::visit::{Answer, Visit};
@@ -46,7 +47,8 @@ pub(super) async fn end(visit: &Visit<'_>) -> Result<(), ErrorKind> {
         tracing::error!(id = visit.caller.request_id, %error, "a session cannot be ended in the store");
         return Err(ErrorKind::Internal);
     }
-    tracing::info!(id = visit.caller.request_id, site = visit.site.name, user = session.user(), client = %visit.client.ip(), "signed out");
+    let event = Event::new(Kind::SignOut, "ok").account(session.user(), true);
+    visit.shared().audit.record(&Origin::of(visit), event);
     // A local user may have no sign-in there that could be ended.
     let kept = KeptCookies::from_bytes(&session.kept())
         .filter(|kept| visit.site.sign_in == SignIn::Backend || !kept.is_empty());

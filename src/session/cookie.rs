@@ -21,6 +21,8 @@ pub enum Name {
     Last,
     /// `lychgate-reset`: the token of a reset link that was opened.
     Reset,
+    /// `lychgate-browser`: which accounts this browser is known to.
+    Browser,
 }
 
 /// What the gate's cookies are called at one site.
@@ -37,6 +39,7 @@ pub struct Names {
     form: String,
     last: String,
     reset: String,
+    browser: String,
 }
 
 impl Names {
@@ -46,7 +49,14 @@ impl Names {
         let prefix = if secure { "__Host-" } else { "" };
         let site = site.map(|site| format!(".{site}")).unwrap_or_default();
         let name = |kind: &str| format!("{prefix}lychgate{kind}{site}");
-        Self { secure, session: name(""), form: name("-form"), last: name("-last"), reset: name("-reset") }
+        Self {
+            secure,
+            session: name(""),
+            form: name("-form"),
+            last: name("-last"),
+            reset: name("-reset"),
+            browser: name("-browser"),
+        }
     }
 
     /// The name of one of them.
@@ -56,6 +66,7 @@ impl Names {
             Name::Form => &self.form,
             Name::Last => &self.last,
             Name::Reset => &self.reset,
+            Name::Browser => &self.browser,
         }
     }
 }

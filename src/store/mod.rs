@@ -1,5 +1,5 @@
-//! What has to outlive the process, in one place that several processes may share: the gate's sessions, its own users and the
-//! reset links it issued to them.
+//! What has to outlive the process, in one place that several processes may share: the gate's sessions, its own users, the reset links it
+//! issued to them, and what happened.
 //!
 //! [`Store`] and [`Accounts`] are what the rest of the gate knows; [`open`] gives the one that `[store] url` names, so far
 //! SQLite. Nothing here knows what a session or a password means: [`crate::session`] and [`crate::identity`] decide, this keeps.
@@ -10,6 +10,7 @@
 //! and an operator left alone with an error number ([`StoreError`] names the file and the remedy).
 
 mod accounts;
+mod audit;
 mod error;
 mod health;
 mod held;
@@ -31,6 +32,7 @@ use crate::seal::Secrets;
 pub use self::accounts::{
     Accounts, IssuedReset, Known, NewReset, NewUser, Opening, Redemption, ResetKey, UserChange, UserRow,
 };
+pub use self::audit::{AuditAccount, AuditFilter, AuditRow, AuditStore, KnownBrowserStore};
 pub use self::error::{Problem, StoreError};
 pub use self::health::Health;
 pub use self::held::{HeldClaim, HeldFate, HeldForms, HeldId, HeldLine, HeldOwner, HeldRoom, HeldRow};
@@ -102,9 +104,9 @@ pub fn open(url: &StoreUrl, folder: &Path) -> Result<Arc<dyn Everything>, StoreE
 }
 
 /// All that one store keeps.
-pub trait Everything: Store + Accounts {}
+pub trait Everything: Store + Accounts + AuditStore + KnownBrowserStore {}
 
-impl<S: Store + Accounts> Everything for S {}
+impl<S: Store + Accounts + AuditStore + KnownBrowserStore> Everything for S {}
 
 /// What a store answers, once it has. The work goes on even if nobody waits for it.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;

@@ -109,6 +109,26 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX held_form_browser ON held_form (browser);
     CREATE INDEX held_form_network ON held_form (network, created);
 ",
+    "
+    CREATE TABLE audit (
+        id           INTEGER PRIMARY KEY AUTOINCREMENT,
+        at           INTEGER NOT NULL,
+        event        TEXT NOT NULL,
+        site         TEXT NOT NULL,
+        account      TEXT,
+        account_key  TEXT,
+        link_key     TEXT,
+        client       TEXT,
+        verdict      TEXT NOT NULL,
+        request_id   TEXT NOT NULL,
+        detail       TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_at ON audit (at);
+    CREATE TABLE browsers_revoked (
+        account  TEXT PRIMARY KEY NOT NULL,
+        at       INTEGER NOT NULL
+    ) STRICT;
+",
 ];
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -390,5 +410,6 @@ fn migrate(connection: &mut Connection) -> Result<(), Problem> {
 }
 
 mod accounts;
+mod audit;
 #[cfg(test)]
 mod tests;

@@ -50,7 +50,7 @@ impl Gate {
         let limits = if more.contains("[limits]") {
             ""
         } else {
-            "[limits]\nsign_in = { per_client = \"1000/1m\", per_account = \"1000/1m\" }\nreset_request = { per_client = \"1000/1m\", per_account = \"1000/1m\" }\nreset_attempt = { per_client = \"1000/1m\" }\n"
+            "[limits]\nsign_in = { per_client = \"1000/1m\", per_account = \"1000/1m\" }\nsign_in_delay = { most = \"0\" }\nstuffing = { accounts_per_client = 0 }\nreset_request = { per_client = \"1000/1m\", per_account = \"1000/1m\" }\nreset_attempt = { per_client = \"1000/1m\" }\n"
         };
         let toml = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\ndrain = \"5s\"\ntrusted_proxies = {proxies}\n{limits}\n[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{backend}\"\n{more}\n"
