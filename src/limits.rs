@@ -72,7 +72,7 @@ impl Default for Settings {
 }
 
 /// `[limits] sign_in`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SignIn {
     /// Failures from one client network; default `"10/5m"`.
@@ -88,7 +88,7 @@ impl Default for SignIn {
 }
 
 /// `[limits] reset_request`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResetRequest {
     /// Requests from one client network; default `["5/10m", "15/30m"]`.
@@ -104,7 +104,7 @@ impl Default for ResetRequest {
 }
 
 /// `[limits] reset_attempt`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResetAttempt {
     /// Attempts from one client network; default `"10/1m"`.

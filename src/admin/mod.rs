@@ -33,7 +33,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 pub use self::settings::Settings;
 use crate::listen::{Address, bind_unix};
-use crate::state::Shared;
+use crate::state::{Live, Shared};
 
 /// How long a client may take for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Bound {
     socket: Socket,
     address: Option<SocketAddr>,
-    shared: Arc<Shared>,
+    live: Arc<Live>,
 }
 
 enum Socket {
@@ -54,7 +54,8 @@ enum Socket {
 ///
 /// # Errors
 /// One sentence that names the address, when it cannot be listened on.
-pub fn bind(shared: &Arc<Shared>) -> Result<Option<Bound>, String> {
+pub fn bind(live: &Arc<Live>) -> Result<Option<Bound>, String> {
+    let shared = live.load();
     let Some(address) = &shared.config.admin.listen else { return Ok(None) };
     let say = |error: std::io::Error| {
         format!(
@@ -77,7 +78,7 @@ pub fn bind(shared: &Arc<Shared>) -> Result<Option<Bound>, String> {
             (Socket::Unix(listener), None)
         }
     };
-    Ok(Some(Bound { socket, address: bound, shared: Arc::clone(shared) }))
+    Ok(Some(Bound { socket, address: bound, live: Arc::clone(live) }))
 }
 
 impl Bound {
@@ -93,7 +94,7 @@ impl Bound {
         end: impl Future<Output = ()>,
     ) {
         tokio::select! {
-            ended = accept(self.socket, self.shared, stopping) => {
+            ended = accept(self.socket, self.live, stopping) => {
                 let Err(error) = ended;
                 tracing::error!(%error, "the admin listener cannot be served");
             }
@@ -104,7 +105,7 @@ impl Bound {
 
 async fn accept(
     socket: Socket,
-    shared: Arc<Shared>,
+    live: Arc<Live>,
     stopping: impl Fn() -> bool + Clone + Send + Sync + 'static,
 ) -> std::io::Result<Infallible> {
     match socket {
@@ -112,7 +113,7 @@ async fn accept(
             let listener = TcpListener::from_std(socket)?;
             loop {
                 if let Some((stream, _)) = taken(listener.accept().await).await {
-                    tokio::spawn(connection(stream, Arc::clone(&shared), stopping.clone()));
+                    tokio::spawn(connection(stream, Arc::clone(&live), stopping.clone()));
                 }
             }
         }
@@ -120,7 +121,7 @@ async fn accept(
             let listener = UnixListener::from_std(socket)?;
             loop {
                 if let Some((stream, _)) = taken(listener.accept().await).await {
-                    tokio::spawn(connection(stream, Arc::clone(&shared), stopping.clone()));
+                    tokio::spawn(connection(stream, Arc::clone(&live), stopping.clone()));
                 }
             }
         }
@@ -140,11 +141,11 @@ async fn taken<S>(accepted: std::io::Result<S>) -> Option<S> {
 
 async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    shared: Arc<Shared>,
+    live: Arc<Live>,
     stopping: impl Fn() -> bool + Clone,
 ) {
     let service = service_fn(|request| {
-        let (shared, stopping) = (Arc::clone(&shared), stopping.clone());
+        let (shared, stopping) = (live.load(), stopping.clone());
         async move { Ok::<_, Infallible>(answer(&shared, &request, stopping()).await) }
     });
     let served = http1::Builder::new()

@@ -7,6 +7,7 @@ mod doctor;
 mod mail;
 mod print;
 mod recoveries;
+mod reload;
 mod run;
 mod sessions;
 mod users;
@@ -29,7 +30,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serves (also without a command). SIGTERM and SIGINT finish the requests in flight and stop
+    /// Serves (also without a command). SIGTERM and SIGINT finish the requests in flight and stop; SIGHUP reloads
     Run,
     /// Reads the configuration and everything it points to, and says what is wrong with it
     Check {

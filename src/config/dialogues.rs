@@ -55,6 +55,7 @@ impl Config {
                     }
                 }
                 Some(path) => {
+                    self.read_files.push(path.clone());
                     let read = std::fs::read_to_string(&path);
                     let other = match read {
                         Ok(other) => other,

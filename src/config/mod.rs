@@ -5,6 +5,7 @@
 
 mod dialogues;
 mod finding;
+mod fixed;
 mod later;
 mod site;
 pub mod url;
@@ -70,6 +71,9 @@ pub struct Config {
     /// The folder of the file: relative paths in it begin there.
     #[serde(skip)]
     pub folder: PathBuf,
+    /// Files that it names and that were read as if they stood in it.
+    #[serde(skip)]
+    pub read_files: Vec<PathBuf>,
 }
 
 impl Config {

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 
 use super::decide::{Decision, Pass, Reason, decide};
 use super::relay::{self, Sent, SentBody};
-use super::{Audience, Worker, question};
+use super::{Audience, Current, question};
 use super::{inspect, named};
 use crate::admit::Framing;
 use crate::csrf::{self, FormCookie};
@@ -186,7 +186,7 @@ pub(super) fn asked(visit: &Visit<'_>) -> Option<HeldId> {
 
 /// Sends a held form on, as the person who is signed in now, if it is theirs.
 pub(super) async fn send_on(
-    worker: &Worker,
+    current: &Current,
     visit: &Visit<'_>,
     upstream: &Upstream,
     id: HeldId,
@@ -209,7 +209,7 @@ pub(super) async fn send_on(
             return visit.problem(endpoints::STORE_FAILED, "store_failed");
         }
     };
-    worker.touch(session, &form.head.path);
+    current.touch(session, &form.head.path);
     let answer = match again(visit, &form) {
         Ok(parts) => {
             let caller = Caller { parts: &parts, ..visit.caller };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, LOCATION, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-use super::{Arrival, Site, Transport, Worker};
+use super::{Arrival, Current, Site, Transport};
 use crate::admit::Admitted;
 use crate::config::values::Span;
 use crate::pages::ErrorKind;
@@ -14,13 +14,13 @@ use crate::visit::{Answer, Caller};
 
 /// The https site that a request in clear text is for, unless a proxy we trust has brought it, or the operator wants none sent
 /// there. Whatever port it names: the site's own is another anyway.
-pub(super) fn of<'w>(worker: &'w Worker, arrival: Arrival, admitted: &Admitted) -> Option<&'w Arc<Site>> {
-    let server = &worker.shared.config.server;
+pub(super) fn of<'c>(current: &'c Current, arrival: Arrival, admitted: &Admitted) -> Option<&'c Arc<Site>> {
+    let server = &current.shared.config.server;
     let applies = arrival.transport == Transport::Plain
         && server.redirect_to_https
         && server.tls.is_on()
         && !server.trusted_proxies.iter().any(|network| network.contains(&arrival.peer));
-    if !applies || worker.site(admitted).is_some_and(|(site, ..)| !site.is_secure()) {
+    if !applies || current.site(admitted).is_some_and(|(site, ..)| !site.is_secure()) {
         return None;
     }
     let named = |site: &&Arc<Site>| {
@@ -28,7 +28,7 @@ pub(super) fn of<'w>(worker: &'w Worker, arrival: Arrival, admitted: &Admitted) 
             && site.public.host().name() == admitted.host.name()
             && admitted.path.below(site.public.path()).is_some()
     };
-    worker.shared.sites.iter().find(named)
+    current.shared.sites.iter().find(named)
 }
 
 /// Leads there. What was posted in clear text has been read by whoever reads along, and is not asked for again.

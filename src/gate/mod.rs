@@ -5,6 +5,7 @@
 //! forwarded request (`relay`).
 
 mod audience;
+mod current;
 mod deadline;
 mod decide;
 mod disposition;
@@ -22,12 +23,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::{Body as _, Incoming};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 pub use self::audience::Audience;
+use self::current::Current;
 pub use self::decide::{Api, Decision, Endpoint, Pass, Question, Reason, all_fields, decide, fields};
 pub(crate) use self::hold::MARK;
 pub use self::next::Next;
@@ -39,9 +42,8 @@ use crate::endpoints;
 use crate::forward::Upstream;
 use crate::observe::access;
 use crate::pages::ErrorKind;
-use crate::session::Session;
 use crate::session::cookie::{self, Name};
-use crate::state::Shared;
+use crate::state::{Live, Shared};
 use crate::visit::{Answer, Body, Caller, Visit};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -71,28 +73,32 @@ pub enum Transport {
 
 /// One thread's share of the gate: what all share, and its own connections to the backends.
 pub struct Worker {
-    shared: Arc<Shared>,
-    /// In the order of [`Shared::sites`].
-    upstreams: Vec<Upstream>,
+    live: Arc<Live>,
+    current: ArcSwap<Current>,
 }
 
 impl Worker {
     /// A worker without connections.
-    pub fn new(shared: Arc<Shared>) -> Self {
-        let upstreams = shared
-            .sites
-            .iter()
-            .map(|site| {
-                let (host, port) = site.backend.clone();
-                Upstream::new(host, port, site.security.clone(), site.forward.clone())
-            })
-            .collect();
-        Self { shared, upstreams }
+    pub fn new(live: Arc<Live>) -> Self {
+        let current = ArcSwap::from_pointee(Current::new(live.load()));
+        Self { live, current }
     }
 
-    /// What all workers share.
-    pub fn shared(&self) -> &Shared {
-        &self.shared
+    /// What all workers share, by the configuration that is in use now.
+    pub fn shared(&self) -> Arc<Shared> {
+        self.live.load()
+    }
+
+    /// The configuration that is in use now, with this worker's connections. Whoever has it keeps it to the end of a request:
+    /// a reload in between changes nothing for that.
+    fn current(&self) -> Arc<Current> {
+        let current = self.current.load_full();
+        if self.live.is(&current.shared) {
+            return current;
+        }
+        let current = Arc::new(Current::new(self.live.load()));
+        self.current.store(Arc::clone(&current));
+        current
     }
 
     /// Answers one request.
@@ -105,43 +111,45 @@ impl Worker {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, std::convert::Infallible> {
         let began = Instant::now();
-        let request_id = self.shared.request_id();
+        let current = self.current();
+        let shared = &current.shared;
+        let request_id = shared.request_id();
         let (mut parts, body) = request.into_parts();
         admit::as_http1(&mut parts);
         let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
-        let caller = Caller { shared: &self.shared, parts: &parts, request_id: &request_id };
-        let trusted = &self.shared.config.server.trusted_proxies;
+        let caller = Caller { shared, parts: &parts, request_id: &request_id };
+        let trusted = &shared.config.server.trusted_proxies;
         let admitted = arrival.refused.map_or_else(|| admit::admit(&parts, arrival.peer, trusted), Err);
         let client = admitted.as_ref().map_or(arrival.peer, |admitted| admitted.client.ip());
         let path =
             if arrival.refused.is_some() { "-".into() } else { access::loggable_path(parts.uri.path()) };
         let mut entry = Logged { site: "-", user: None, path };
-        let mut metrics = &self.shared.metrics.nowhere;
+        let mut metrics = &shared.metrics.nowhere;
         let mut secure = false;
         let mut answer = match &admitted {
             Err(refusal) => refuse(&caller, *refusal),
-            Ok(admitted) if let Some(site) = https::of(&self, arrival, admitted) => {
+            Ok(admitted) if let Some(site) = https::of(&current, arrival, admitted) => {
                 entry.site = &site.name;
                 metrics = &site.metrics;
                 https::lead(&caller, site, admitted)
             }
-            Ok(admitted) => match self.site(admitted) {
+            Ok(admitted) => match current.site(admitted) {
                 None => caller.problem(None, ErrorKind::Misdirected, None, "misdirected"),
                 Some((site, upstream, path)) => {
-                    let session = self.shared.sessions.find_in(&site.name, &site.cookies, &parts.headers);
+                    let session = shared.sessions.find_in(&site.name, &site.cookies, &parts.headers);
                     let certificate = matches!(arrival.transport, Transport::Tls { certificate: true });
                     let visit = Visit { caller, site, path, client: admitted.client, certificate, session };
                     secure = site.is_secure() && arrival.transport != Transport::Plain;
                     entry.site = &site.name;
                     metrics = &site.metrics;
                     entry.user = visit.session.as_ref().map(|session| session.user().to_owned());
-                    let acting = self.act(&visit, admitted, upstream, body, upgrade, &mut entry);
-                    self.in_time(&visit, acting).await
+                    let acting = act(&current, &visit, admitted, (upstream, body, upgrade), &mut entry);
+                    in_time(&visit, acting).await
                 }
             },
         };
         if secure {
-            https::insist(self.shared.config.server.tls.hsts, answer.response.headers_mut());
+            https::insist(shared.config.server.tls.hsts, answer.response.headers_mut());
         }
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             answer.response.headers_mut().insert(X_REQUEST_ID, id);
@@ -164,95 +172,80 @@ impl Worker {
         Ok(answer.response)
     }
 
-    /// The site of a request: the first whose host and path it has; the longest paths come first.
-    fn site<'s>(&'s self, admitted: &'s Admitted) -> Option<(&'s Arc<Site>, &'s Upstream, &'s str)> {
-        let sites = self.shared.sites.iter().zip(&self.upstreams);
-        sites.into_iter().find_map(|(site, upstream)| {
-            Some((site, upstream, site.path_of(&admitted.host, &admitted.path)?))
-        })
-    }
-
-    /// Holds `acting` and its answer to [`crate::listen::Settings::request_timeout`].
-    async fn in_time(&self, visit: &Visit<'_>, acting: impl Future<Output = Answer>) -> Answer {
-        let limit = self.shared.config.server.request_timeout;
-        if limit.is_zero() {
-            return acting.await;
-        }
-        let end = tokio::time::Instant::now() + limit.as_duration();
-        match tokio::time::timeout_at(end, acting).await {
-            Ok(mut answer) => {
-                answer.response = answer.response.map(|body| deadline::until(end, body));
-                answer
-            }
-            Err(_) => visit.problem(ErrorKind::GatewayTimeout, "request_timeout"),
-        }
-    }
-
-    /// Decides, and does it.
-    async fn act(
-        &self,
-        visit: &Visit<'_>,
-        admitted: &Admitted,
-        upstream: &Upstream,
-        body: Incoming,
-        upgrade: Option<hyper::upgrade::OnUpgrade>,
-        entry: &mut Logged<'_>,
-    ) -> Answer {
-        if let Some(id) = hold::asked(visit) {
-            return hold::send_on(self, visit, upstream, id, body).await;
-        }
-        let named = match named::named(visit) {
-            Ok(named) => named,
-            Err(misnamed) => return visit.problem(misnamed.kind(), misnamed.verdict()),
-        };
-        let mut question = question(visit);
-        question.access = question.access.max(named.access);
-        if named.is_closed {
-            question.taken_over = Some(TakenOver::Closed);
-        }
-        if matches!(question.taken_over, Some(TakenOver::ResetLink { .. })) {
-            entry.path = "[reset link]".into();
-        }
-        match decide(question) {
-            Decision::Own(endpoint) => {
-                if let Some(session) = visit.session.as_ref().filter(|_| endpoint.extends_session()) {
-                    self.touch(session, visit.path);
-                }
-                endpoints::answer(visit, endpoint, body).await
-            }
-            Decision::TakenOver(taken_over) => take_over(visit, taken_over).await,
-            Decision::SignIn => {
-                let had =
-                    cookie::values(visit.headers(), visit.site.cookies.of(Name::Session)).next().is_some();
-                hold::sign_in(visit, had, hold::hold(visit, admitted.body, body).await)
-            }
-            Decision::Refuse(reason) => refused(visit, reason),
-            Decision::Forward(pass) => {
-                if let Some(session) = &visit.session {
-                    self.touch(session, visit.path);
-                }
-                let framing = admitted.body.on_stream(visit.caller.parts.version, body.is_end_stream());
-                let sent = relay::Sent {
-                    body: relay::SentBody::Arriving(body),
-                    framing,
-                    upgrade,
-                    destination: named.destination,
-                };
-                relay::relay(visit, pass, upstream, sent).await
-            }
-        }
-    }
-
-    fn touch(&self, session: &Arc<Session>, path: &str) {
-        if self.shared.config.session.extends(path) {
-            self.shared.sessions.touch(session);
-        }
-    }
-
     /// Waits for what was left to do beside the answers.
     pub async fn finish(&self) {
-        self.shared.background.finish().await;
-        self.shared.outgoing.finish().await;
+        let shared = self.shared();
+        shared.background.finish().await;
+        shared.outgoing.finish().await;
+    }
+}
+
+/// Holds `acting` and its answer to [`crate::listen::Settings::request_timeout`].
+async fn in_time(visit: &Visit<'_>, acting: impl Future<Output = Answer>) -> Answer {
+    let limit = visit.shared().config.server.request_timeout;
+    if limit.is_zero() {
+        return acting.await;
+    }
+    let end = tokio::time::Instant::now() + limit.as_duration();
+    match tokio::time::timeout_at(end, acting).await {
+        Ok(mut answer) => {
+            answer.response = answer.response.map(|body| deadline::until(end, body));
+            answer
+        }
+        Err(_) => visit.problem(ErrorKind::GatewayTimeout, "request_timeout"),
+    }
+}
+
+/// Decides, and does it.
+async fn act(
+    current: &Current,
+    visit: &Visit<'_>,
+    admitted: &Admitted,
+    (upstream, body, upgrade): (&Upstream, Incoming, Option<hyper::upgrade::OnUpgrade>),
+    entry: &mut Logged<'_>,
+) -> Answer {
+    if let Some(id) = hold::asked(visit) {
+        return hold::send_on(current, visit, upstream, id, body).await;
+    }
+    let named = match named::named(visit) {
+        Ok(named) => named,
+        Err(misnamed) => return visit.problem(misnamed.kind(), misnamed.verdict()),
+    };
+    let mut question = question(visit);
+    question.access = question.access.max(named.access);
+    if named.is_closed {
+        question.taken_over = Some(TakenOver::Closed);
+    }
+    if matches!(question.taken_over, Some(TakenOver::ResetLink { .. })) {
+        entry.path = "[reset link]".into();
+    }
+    match decide(question) {
+        Decision::Own(endpoint) => {
+            if let Some(session) = visit.session.as_ref().filter(|_| endpoint.extends_session()) {
+                current.touch(session, visit.path);
+            }
+            endpoints::answer(visit, endpoint, body).await
+        }
+        Decision::TakenOver(taken_over) => take_over(visit, taken_over).await,
+        Decision::SignIn => {
+            let had =
+                cookie::values(visit.headers(), visit.site.cookies.of(Name::Session)).next().is_some();
+            hold::sign_in(visit, had, hold::hold(visit, admitted.body, body).await)
+        }
+        Decision::Refuse(reason) => refused(visit, reason),
+        Decision::Forward(pass) => {
+            if let Some(session) = &visit.session {
+                current.touch(session, visit.path);
+            }
+            let framing = admitted.body.on_stream(visit.caller.parts.version, body.is_end_stream());
+            let sent = relay::Sent {
+                body: relay::SentBody::Arriving(body),
+                framing,
+                upgrade,
+                destination: named.destination,
+            };
+            relay::relay(visit, pass, upstream, sent).await
+        }
     }
 }
 

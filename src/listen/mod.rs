@@ -38,17 +38,20 @@ use self::serve::Doors;
 pub use self::settings::{Address, Prefix, Settings};
 pub(crate) use self::socket::unix as bind_unix;
 use self::tls::Tls;
+use crate::config::Config;
 use crate::gate::Worker;
-use crate::state::Shared;
+use crate::state::{Live, Shared};
 use crate::{admin, mail};
 
 /// A gate that is serving. Dropping it stops it without waiting.
 pub struct Running {
+    live: Arc<Live>,
     addresses: Vec<SocketAddr>,
     tls_addresses: Vec<SocketAddr>,
     stop: watch::Sender<Stop>,
     workers: Vec<JoinHandle<()>>,
     mail: Option<SocketAddr>,
+    relay: Option<mail::Handle>,
     admin: Option<SocketAddr>,
     /// Keeps memory and store at one; ends when the sender is dropped.
     house: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
@@ -75,6 +78,7 @@ enum Stop {
 /// # Errors
 /// One sentence that names the address, when it cannot be listened on.
 pub fn start(shared: &Arc<Shared>) -> Result<Running, String> {
+    let live = Arc::new(Live::new(Arc::clone(shared)));
     let settings = &shared.config.server;
     let count = settings
         .workers
@@ -85,15 +89,16 @@ pub fn start(shared: &Arc<Shared>) -> Result<Running, String> {
     let addresses = socket::bind_all(&settings.listen, false, &mut sockets)?;
     let tls_addresses = socket::bind_all(&settings.tls.listen, true, &mut sockets)?;
     let doors = Doors { crowd: Crowd::new(settings.connections), tls: tls.clone() };
-    let (relay, office) = (mail::bind(shared)?, admin::bind(shared)?);
+    let (relay, office) = (mail::bind(shared)?, admin::bind(&live)?);
     let (stop, stopped) = watch::channel(Stop::No);
     let mut workers = Vec::with_capacity(count.saturating_add(1));
     for (number, sockets) in sockets.into_iter().enumerate() {
-        let (worker, stopped) = (Worker::new(Arc::clone(shared)), stopped.clone());
+        let (worker, stopped) = (Worker::new(Arc::clone(&live)), stopped.clone());
         let served = serve::serve(sockets, Arc::new(worker), doors.clone(), stopped);
         workers.push(thread(format!("worker-{number}"), served)?);
     }
     let mail = relay.as_ref().map(mail::Bound::address);
+    let handle = relay.as_ref().map(mail::Bound::handle);
     if let Some(relay) = relay {
         let mut stopped = stopped.clone();
         let served = async move { relay.serve(serve::told(&mut stopped)).await };
@@ -110,8 +115,19 @@ pub fn start(shared: &Arc<Shared>) -> Result<Running, String> {
         }
     };
     let (end, ended) = oneshot::channel();
-    let house = thread("house".to_owned(), keep_house(Arc::clone(shared), tls, ended))?;
-    Ok(Running { addresses, tls_addresses, stop, workers, mail, admin, house: Some((end, house)), office })
+    let house = thread("house".to_owned(), keep_house(Arc::clone(&live), tls, ended))?;
+    Ok(Running {
+        live,
+        addresses,
+        tls_addresses,
+        stop,
+        workers,
+        mail,
+        relay: handle,
+        admin,
+        house: Some((end, house)),
+        office,
+    })
 }
 
 /// A thread with a runtime of its own, for `work` and what it spawns.
@@ -121,10 +137,10 @@ fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> Resu
     std::thread::Builder::new().name(name.clone()).spawn(move || runtime.block_on(work)).map_err(failed)
 }
 
-async fn keep_house(shared: Arc<Shared>, tls: Option<Arc<Tls>>, ended: oneshot::Receiver<()>) {
+async fn keep_house(live: Arc<Live>, tls: Option<Arc<Tls>>, ended: oneshot::Receiver<()>) {
     let (stop, stopped) = oneshot::channel::<()>();
-    let trail = Arc::clone(&shared);
-    let audit = tokio::spawn(async move { trail.audit.keep_house(stopped).await });
+    let (trail, sessions) = (Arc::clone(&live.load().audit), Arc::clone(&live.load().sessions));
+    let audit = tokio::spawn(async move { trail.keep_house(stopped).await });
     let certificates = async {
         loop {
             tokio::time::sleep(LOOK_FOR_CERTIFICATES_EVERY).await;
@@ -134,6 +150,7 @@ async fn keep_house(shared: Arc<Shared>, tls: Option<Arc<Tls>>, ended: oneshot::
     let sweep = async {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
+            let shared = live.load();
             shared.limits.sweep();
             if let Err(error) = shared.held.sweep().await {
                 tracing::error!(%error, "held forms that have run out cannot be removed");
@@ -145,12 +162,12 @@ async fn keep_house(shared: Arc<Shared>, tls: Option<Arc<Tls>>, ended: oneshot::
         }
     };
     tokio::select! {
-        () = shared.sessions.keep_house() => {}
+        () = sessions.keep_house() => {}
         () = sweep => {}
         () = certificates => {}
         _ = ended => {}
     }
-    if let Err(error) = shared.sessions.flush().await {
+    if let Err(error) = sessions.flush().await {
         tracing::error!(%error, "the last uses of sessions could not be written down");
     }
     drop(stop);
@@ -177,6 +194,24 @@ impl Running {
     /// Where operators are answered, if they are and that is no Unix socket.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// The configuration in use.
+    pub fn shared(&self) -> Arc<Shared> {
+        self.live.load()
+    }
+
+    /// Puts another configuration in use, for every request that begins from now on. No connection is closed, and requests in
+    /// flight end by the old one. Gives the keys whose values have changed but need a restart; those stay as they were.
+    ///
+    /// # Errors
+    /// One sentence that says what cannot be used; then nothing has changed.
+    pub fn reload(&mut self, config: Config) -> Result<Vec<&'static str>, String> {
+        let relay = self.relay.as_ref();
+        self.live.change(config, |next| {
+            let put = relay.map(|relay| relay.prepare(next)).transpose()?;
+            Ok(move || put.into_iter().for_each(|put| put()))
+        })
     }
 
     /// Takes no more connections, lets the requests in flight end, and waits for that; at most `server.drain`.

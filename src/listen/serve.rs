@@ -36,7 +36,6 @@ pub(super) async fn serve(
     doors: Doors,
     stopped: watch::Receiver<Stop>,
 ) {
-    let drain = worker.shared().config.server.drain.as_duration();
     // Every connection holds a sender; the channel closes when the last one has ended.
     let (alive, mut ended) = mpsc::channel::<Infallible>(1);
     for socket in sockets {
@@ -52,6 +51,7 @@ pub(super) async fn serve(
     drop(alive);
     let mut stopped = stopped;
     told(&mut stopped).await;
+    let drain = worker.shared().config.server.drain.as_duration();
     let finished = async {
         let _ = ended.recv().await;
         worker.finish().await;
@@ -161,7 +161,8 @@ impl Entrance {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let server = &self.worker.shared().config.server;
+        let shared = self.worker.shared();
+        let server = &shared.config.server;
         let mut stopped = self.stopped.clone();
         let (mut client, mut seat) = (peer, None);
         if server.proxy_protocol {
@@ -191,6 +192,8 @@ impl Entrance {
         let _seat: Option<Place> = seat;
         let mut arrival = Arrival { peer: client, transport: Transport::Plain, refused: None };
         let stream = Patient::new(stream, server.write_timeout.as_duration());
+        // A connection may outlast many configurations; it is not to keep its first.
+        drop(shared);
         let Some(tls) = &self.tls else {
             return http1::serve(stream, arrival, &self.worker, &mut stopped).await;
         };

@@ -39,6 +39,8 @@ pub struct Settings {
     pub request_timeout: Span,
     /// How long requests in flight may take after the gate was told to stop; 30 s.
     pub drain: Span,
+    /// Whether a changed configuration is used without a signal; yes.
+    pub reload_on_change: bool,
     /// TLS for visitors.
     pub tls: tls::Settings,
 }
@@ -57,6 +59,7 @@ impl Default for Settings {
             write_timeout: Span::minutes(1),
             request_timeout: Span::seconds(0),
             drain: Span::seconds(30),
+            reload_on_change: true,
             tls: tls::Settings::default(),
         }
     }

@@ -44,6 +44,6 @@ mod tests;
 pub use links::Links;
 pub use message::{Outcome, TooDeep, rewrite};
 pub use outgoing::{Letter, Outgoing, Posted};
-pub use relay::{Bound, bind, check};
+pub use relay::{Bound, Handle, bind, check};
 pub use settings::{Destination, Dkim, Identity, Relay, Sender, Server, Settings, Tls};
 pub use templates::{Content, Kind, Mails, Values};

@@ -36,17 +36,25 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const MOST_ATTEMPTS: u32 = 35;
 
 /// Sends the gate's own mail; shared by every worker.
-pub struct Outgoing(Option<Arc<Inner>>);
+pub struct Outgoing {
+    line: Arc<Line>,
+    inner: Option<Arc<Inner>>,
+}
 
 struct Inner {
     from: Mailbox,
     next: Next,
     host: String,
+    line: Arc<Line>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+/// The mails under way: one line for all configurations that there are in a process's life.
+struct Line {
     room: Semaphore,
     places: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
     mails: AtomicU64,
 }
 
@@ -86,29 +94,49 @@ impl Outgoing {
     /// # Errors
     /// One sentence that names the file or secret that cannot be used.
     pub fn new(config: &Config, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, String> {
-        let Some(from) = &config.mail.from else { return Ok(Self(None)) };
-        let public: Vec<String> =
-            config.sites.iter().map(|site| site.as_ref().public_url.as_ref().to_string()).collect();
-        let host = Trace::of(&public).name().to_owned();
-        Ok(Self(Some(Arc::new(Inner {
-            from: from.0.clone(),
-            next: Next::new(stop(config, &host)?, REPLY),
-            host,
+        let line = Line {
             room: Semaphore::new(AT_ONCE),
             places: Arc::new(Semaphore::new(MOST as usize)),
             stopping: watch::Sender::new(false),
-            clock,
-            random,
             mails: AtomicU64::new(0),
-        }))))
+        };
+        Self::on(Arc::new(line), config, clock, random)
+    }
+
+    /// The same by another configuration. What is under way goes on by the old one.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn renewed(
+        &self,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, String> {
+        Self::on(Arc::clone(&self.line), config, clock, random)
+    }
+
+    fn on(
+        line: Arc<Line>,
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, String> {
+        let Some(from) = &config.mail.from else { return Ok(Self { line, inner: None }) };
+        let public: Vec<String> =
+            config.sites.iter().map(|site| site.as_ref().public_url.as_ref().to_string()).collect();
+        let host = Trace::of(&public).name().to_owned();
+        let next = Next::new(stop(config, &host)?, REPLY);
+        let inner = Inner { from: from.0.clone(), next, host, line: Arc::clone(&line), clock, random };
+        Ok(Self { line, inner: Some(Arc::new(inner)) })
     }
 
     /// Sends a mail beside whatever goes on. What comes back tells, once, what became of the first attempt; nobody need wait.
     pub fn post(&self, letter: Letter) -> oneshot::Receiver<Posted> {
         let (told, first) = oneshot::channel();
-        let place = self.0.as_ref().and_then(|inner| Arc::clone(&inner.places).try_acquire_owned().ok());
-        let (Some(inner), Some(place)) = (&self.0, place) else {
-            letter.given_up(if self.0.is_some() { "too many mails wait" } else { "[mail] has no `from`" });
+        let place = Arc::clone(&self.line.places).try_acquire_owned().ok();
+        let (Some(inner), Some(place)) = (&self.inner, place) else {
+            letter.given_up(if self.inner.is_some() { "too many mails wait" } else { "[mail] has no `from`" });
             let _ = told.send(Posted::Refused);
             return first;
         };
@@ -122,9 +150,8 @@ impl Outgoing {
 
     /// Has what waits tried once more, and waits for the end of it.
     pub async fn finish(&self) {
-        let Some(inner) = &self.0 else { return };
-        inner.stopping.send_replace(true);
-        let _all = inner.places.acquire_many(MOST).await;
+        self.line.stopping.send_replace(true);
+        let _all = self.line.places.acquire_many(MOST).await;
     }
 }
 
@@ -149,7 +176,7 @@ impl Inner {
         };
         let mut told = Some(told);
         let mut tell = |posted| told.take().map(|told| told.send(posted));
-        let mut stopping = self.stopping.subscribe();
+        let mut stopping = self.line.stopping.subscribe();
         let mut wait = FIRST_WAIT;
         for attempt in 1..=MOST_ATTEMPTS {
             let last = *stopping.borrow();
@@ -189,7 +216,7 @@ impl Inner {
     }
 
     async fn hand_over(&self, letter: &Letter, message: &Message) -> Reply {
-        let Ok(_room) = self.room.acquire().await else { return Reply::later("4.3.2 stopping") };
+        let Ok(_room) = self.line.room.acquire().await else { return Reply::later("4.3.2 stopping") };
         let from = letter.content.from.as_ref().unwrap_or(&self.from);
         let is_ascii = |address: &Address| address.to_string().is_ascii();
         let utf8 = !is_ascii(&from.email) || !is_ascii(&letter.to);
@@ -206,7 +233,7 @@ impl Inner {
         if !bytes.ends_with(b"\r\n") {
             bytes.extend_from_slice(b"\r\n");
         }
-        let number = self.mails.fetch_add(1, Ordering::Relaxed);
+        let number = self.line.mails.fetch_add(1, Ordering::Relaxed);
         let unique: [u8; 4] = random::bytes(&*self.random);
         let file =
             format!("{}-own-{:08x}-{number:x}", self.clock.now().as_millis(), u32::from_be_bytes(unique));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -40,6 +41,7 @@ pub(super) struct Relay {
     links: Arc<Links>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    drain: Duration,
     prefix: String,
     messages: AtomicU64,
 }
@@ -48,28 +50,36 @@ pub(super) struct Relay {
 pub struct Bound {
     listener: std::net::TcpListener,
     address: SocketAddr,
-    drain: Duration,
-    relay: Relay,
+    relay: Arc<ArcSwap<Relay>>,
 }
+
+/// A relay that listens, to be given other configurations.
+pub struct Handle(Arc<ArcSwap<Relay>>);
 
 /// Binds the relay's address, if one is configured.
 ///
 /// # Errors
 /// One sentence that names the address, when it cannot be listened on; or the file or secret that cannot be used.
 pub fn bind(shared: &Shared) -> Result<Option<Bound>, String> {
+    let Some(address) = shared.config.mail.relay.listen else { return Ok(None) };
+    let relay = Arc::new(ArcSwap::from_pointee(relay(shared)?));
+    let listener = listen(address).map_err(|error| {
+        format!("{address} cannot be listened on: {error}; stop what does, or choose another address in [mail.relay] listen")
+    })?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    Ok(Some(Bound { listener, address, relay }))
+}
+
+/// What conversations share, by the configuration in `shared`.
+fn relay(shared: &Shared) -> Result<Relay, String> {
     let mail = &shared.config.mail;
-    let Some(address) = mail.relay.listen else { return Ok(None) };
     let public: Vec<String> =
         shared.config.sites.iter().map(|site| site.as_ref().public_url.as_ref().to_string()).collect();
     let trace = Trace::of(&public);
     let (stop, shown) = (stop(&shared.config, trace.name())?, shown(&shared.config)?);
     let signer = signer(&shared.config)?.map(Arc::new);
-    let listener = listen(address).map_err(|error| {
-        format!("{address} cannot be listened on: {error}; stop what does, or choose another address in [mail.relay] listen")
-    })?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
     let timeout = mail.relay.reply_timeout.as_duration();
-    let relay = Relay {
+    Ok(Relay {
         settings: mail.relay.clone(),
         next: Next::new(stop, timeout),
         shown,
@@ -79,10 +89,21 @@ pub fn bind(shared: &Shared) -> Result<Option<Bound>, String> {
         links: Arc::new(Links::new(shared.config.sites.iter().map(AsRef::as_ref))),
         clock: Arc::clone(&shared.clock),
         metrics: Arc::clone(&shared.metrics),
+        drain: shared.config.server.drain.as_duration(),
         prefix: prefix(shared.random.as_ref()),
         messages: AtomicU64::new(0),
-    };
-    Ok(Some(Bound { listener, address, drain: shared.config.server.drain.as_duration(), relay }))
+    })
+}
+
+impl Handle {
+    /// Makes another configuration ready. What comes back puts it in use, for messages of conversations that begin then.
+    ///
+    /// # Errors
+    /// One sentence that names the file or secret that cannot be used.
+    pub fn prepare(&self, shared: &Shared) -> Result<impl FnOnce() + use<>, String> {
+        let (relay, next) = (Arc::clone(&self.0), Arc::new(relay(shared)?));
+        Ok(move || relay.store(next))
+    }
 }
 
 /// Tries the files and secrets that `[mail]` names, and keeps nothing. One sentence for each that cannot be used.
@@ -144,14 +165,18 @@ impl Bound {
         self.address
     }
 
+    /// By which it is given other configurations.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.relay))
+    }
+
     /// Takes mail until `stop`, and then until the last message in flight has ended; at most `server.drain`.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
         let listener = match TcpListener::from_std(self.listener) {
             Ok(listener) => listener,
             Err(error) => return tracing::error!(%error, "the mail relay cannot be served"),
         };
-        let room = Arc::new(Semaphore::new(self.relay.settings.connection_limit));
-        let relay = Arc::new(self.relay);
+        let room = Arc::new(Semaphore::new(self.relay.load().settings.connection_limit));
         let (stopping, stopped) = watch::channel(false);
         // Every conversation holds a sender; the channel closes when the last one has ended.
         let (alive, mut ended) = mpsc::channel::<Infallible>(1);
@@ -169,7 +194,7 @@ impl Bound {
                 }
             };
             let (relay, room, stopped, alive) =
-                (Arc::clone(&relay), Arc::clone(&room), stopped.clone(), alive.clone());
+                (self.relay.load_full(), Arc::clone(&room), stopped.clone(), alive.clone());
             tokio::spawn(async move {
                 let _alive = alive;
                 let peer = peer.ip().to_canonical();
@@ -187,9 +212,10 @@ impl Bound {
         drop(listener);
         drop(alive);
         stopping.send_replace(true);
-        if tokio::time::timeout(self.drain, ended.recv()).await.is_err() {
+        let drain = self.relay.load().drain;
+        if tokio::time::timeout(drain, ended.recv()).await.is_err() {
             tracing::warn!(
-                seconds = self.drain.as_secs(),
+                seconds = drain.as_secs(),
                 "mail was still on its way when the time to drain was over; its sender was told nothing and keeps it"
             );
         }

@@ -24,6 +24,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde::Deserialize;
 use tokio::sync::Notify;
 
@@ -66,7 +67,7 @@ const MOST_REFUSED: usize = 4096;
 
 /// The trail; shared by every worker.
 pub struct Audit {
-    settings: Settings,
+    settings: ArcSwap<Settings>,
     store: Arc<dyn AuditStore>,
     names: Names,
     clock: Arc<dyn Clock>,
@@ -94,7 +95,7 @@ impl Audit {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            settings: settings.clone(),
+            settings: ArcSwap::from_pointee(settings.clone()),
             store,
             names: Names::new(sealer),
             clock,
@@ -102,6 +103,11 @@ impl Audit {
             wake: Notify::new(),
             house: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Goes by other settings from now on.
+    pub fn set(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
     }
 
     /// Writes the event into the log, and into the store as soon as it can. Never waits and never fails.
@@ -113,7 +119,7 @@ impl Audit {
             return;
         }
         log(&row);
-        if self.settings.keep.is_zero() {
+        if self.settings.load().keep.is_zero() {
             return;
         }
         if waiting.rows.len() < MOST_WAITING {
@@ -189,8 +195,9 @@ impl Audit {
     /// # Errors
     /// When the store cannot be written.
     pub async fn prune(&self) -> Result<(), StoreError> {
-        let before = self.clock.now().before(self.settings.keep.as_duration());
-        let removed = self.store.prune_audit(before, self.settings.most).await?;
+        let settings = Arc::clone(&self.settings.load());
+        let before = self.clock.now().before(settings.keep.as_duration());
+        let removed = self.store.prune_audit(before, settings.most).await?;
         if removed > 0 {
             tracing::debug!(removed, "old audit events removed");
         }

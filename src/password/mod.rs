@@ -38,7 +38,7 @@ pub use self::policy::{LONGEST, Unfit, check};
 pub use self::pool::{Busy, Hasher};
 
 /// `[local_users]` of `proxy.toml`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The memory that a hash needs; 19 MiB (OWASP). At least 8 KiB for each lane.

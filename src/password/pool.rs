@@ -50,11 +50,14 @@ impl Hasher {
         })
     }
 
-    /// Makes the decoy, which costs one hash: for gates that have local users, before they serve.
+    /// Makes the decoy, if there is none yet, which costs one hash: for gates that have local users, before they serve.
     ///
     /// # Errors
     /// When the machine has not the memory.
     pub fn warm(&self) -> Result<(), String> {
+        if self.decoy.get().is_some() {
+            return Ok(());
+        }
         let secret = Secret::new(crate::random::token::<16>(&*self.random));
         self.decoy.set(self.costs.hash(&secret, &*self.random)?).ok();
         Ok(())

@@ -55,7 +55,7 @@ pub struct NewSession<'a> {
 
 /// All sessions of this gate; shared by every worker.
 pub struct Sessions {
-    pub(super) settings: Settings,
+    settings: ArcSwap<Settings>,
     pub(super) store: Arc<dyn Store>,
     pub(super) sealer: Sealer,
     pub(super) steady: Steady,
@@ -99,7 +99,7 @@ impl Sessions {
         random: Arc<dyn Random>,
     ) -> Result<Self, StoreError> {
         let sessions = Self {
-            settings: settings.clone(),
+            settings: ArcSwap::from_pointee(settings.clone()),
             store,
             sealer,
             steady: Steady::new(clock),
@@ -113,9 +113,13 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// What `[session]` says.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// Goes by other settings from now on, for sessions that there are too: all but the end of those that have one already.
+    pub fn set(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+    }
+
+    pub(super) fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
+        self.settings.load()
     }
 
     /// Begins a session. Once this returns, it survives `kill -9`.
@@ -151,7 +155,7 @@ impl Sessions {
         let id = SessionId::random(&*self.random);
         let key = id.key();
         let now = self.steady.on_the_wall(self.steady.now());
-        let remembered = new.remember && self.settings.can_remember();
+        let remembered = new.remember && self.settings().can_remember();
         let kept = Kept::new(new.kept);
         let cut = (0..=USER_AGENT_BYTES).rev().find(|at| new.user_agent.is_char_boundary(*at));
         let row = SessionRow {
@@ -160,7 +164,7 @@ impl Sessions {
             user: new.user.to_owned(),
             created: now,
             seen: now,
-            expires: now.after(self.settings.lifetime_limit(remembered)),
+            expires: now.after(self.settings().lifetime_limit(remembered)),
             remembered,
             client: new.client,
             user_agent: new.user_agent.get(..cut.unwrap_or(0)).unwrap_or_default().to_owned(),
@@ -325,7 +329,7 @@ impl Sessions {
     }
 
     fn is_live(&self, session: &Session) -> bool {
-        session.is_live(self.steady.now(), self.settings.idle_limit(session.remembered))
+        session.is_live(self.steady.now(), self.settings().idle_limit(session.remembered))
     }
 
     pub(super) fn seal(

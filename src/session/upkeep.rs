@@ -107,7 +107,7 @@ impl Sessions {
         }
         let now = self.steady.now();
         let over = self.live.select(|session| {
-            !session.is_live(now, self.settings.idle_limit(session.remembered).saturating_add(GRACE))
+            !session.is_live(now, self.settings().idle_limit(session.remembered).saturating_add(GRACE))
         });
         for session in &over {
             self.live.remove(&session.key);
@@ -169,7 +169,7 @@ impl Sessions {
         let Some(contents) = self.unseal(row) else { return false };
         let session = Arc::new(self.session(row, contents));
         // A limit that was made shorter since holds for sessions that have begun before, too.
-        let latest = session.created.after(self.settings.lifetime_limit(row.remembered));
+        let latest = session.created.after(self.settings().lifetime_limit(row.remembered));
         session.state.expires.fetch_min(latest.as_millis(), Ordering::Relaxed);
         if self.heed_clock(&session) {
             self.write_later(&session, TOUCHED);
@@ -206,7 +206,7 @@ impl Sessions {
     }
 
     fn heed_clock(&self, session: &Session) -> bool {
-        session.heed_clock(self.steady.now(), self.settings.lifetime_limit(session.remembered))
+        session.heed_clock(self.steady.now(), self.settings().lifetime_limit(session.remembered))
     }
 
     fn unseal(&self, row: &SessionRow) -> Option<Contents> {

@@ -88,6 +88,16 @@ impl Gate {
         self.restart();
     }
 
+    /// Has it use another `proxy.toml` while it runs. Gives the keys that need a restart, or what is wrong.
+    pub fn reload(&mut self, change: impl FnOnce(&str) -> String) -> Result<Vec<&'static str>, String> {
+        let toml = change(&self.toml);
+        let (config, _) = Config::parse(Path::new("proxy.toml"), &toml, self.folder.path().to_owned())
+            .map_err(|findings| format!("{findings:?}"))?;
+        let fixed = self.running.as_mut().unwrap().reload(config)?;
+        self.toml = toml;
+        Ok(fixed)
+    }
+
     /// The folder of its `proxy.toml`.
     pub fn folder(&self) -> &Path {
         self.folder.path()

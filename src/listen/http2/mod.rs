@@ -55,7 +55,8 @@ pub(super) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let server = &worker.shared().config.server;
+    let shared = worker.shared();
+    let server = &shared.config.server;
     let streams =
         Arc::new(Streams::new(server.header_timeout.as_duration(), server.write_timeout.as_duration()));
     let service = service_fn(|request| {

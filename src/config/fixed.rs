@@ -1,0 +1,93 @@
+//! What a gate that runs cannot change: where it listens, what it has opened, what it is counting by.
+
+use super::Config;
+
+/// Writes [`Config::keep_fixed`] for a list of keys.
+macro_rules! fixed {
+    ($($($key:ident).+),+ $(,)?) => {
+        impl Config {
+            /// Takes over from `running` what a reload cannot change, so that this says what will be so; and names the keys that
+            /// would have been different, for which a restart is needed.
+            pub(crate) fn keep_fixed(&mut self, running: &Self) -> Vec<&'static str> {
+                let mut changed = Vec::new();
+                $(
+                    if self.$($key).+ != running.$($key).+ {
+                        self.$($key).+.clone_from(&running.$($key).+);
+                        changed.push(stringify!($($key).+));
+                    }
+                )+
+                changed
+            }
+        }
+    };
+}
+
+fixed!(
+    server.listen,
+    server.workers,
+    server.connections,
+    server.tls.listen,
+    server.tls.certificate,
+    server.tls.key,
+    server.tls.ocsp,
+    server.tls.certificates,
+    server.tls.client_ca,
+    server.tls.handshake_timeout,
+    admin.listen,
+    store.url,
+    store.secret,
+    limits.sign_in,
+    limits.sign_in_delay,
+    limits.stuffing,
+    limits.reset_request,
+    limits.reset_attempt,
+    log.format,
+    log.level,
+    mail.relay.listen,
+    mail.relay.connection_limit,
+);
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn config(more: &str) -> Config {
+        let text = format!(
+            "{more}\n[[site]]\nname = \"a\"\npublic_url = \"http://a.example\"\nbackend_url = \"http://127.0.0.1:9\"\n"
+        );
+        Config::parse(Path::new("proxy.toml"), &text, PathBuf::new()).unwrap().0
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_named_and_stays_as_it_was() {
+        let running = config("");
+        for (key, toml) in [
+            ("server.listen", "[server]\nlisten = [\"127.0.0.1:81\"]"),
+            ("server.workers", "[server]\nworkers = 7"),
+            ("server.connections", "[server]\nconnections = { total = 7 }"),
+            ("server.tls.handshake_timeout", "[server.tls]\nhandshake_timeout = \"7s\""),
+            ("admin.listen", "[admin]\nlisten = \"127.0.0.1:7\""),
+            ("store.url", "[store]\nurl = \"sqlite:other.db\""),
+            ("store.secret", "[store]\nsecret = { file = \"other\" }"),
+            ("limits.sign_in", "[limits]\nsign_in = { per_client = \"7/7m\" }"),
+            ("limits.sign_in_delay", "[limits]\nsign_in_delay = { most = \"7s\" }"),
+            ("limits.stuffing", "[limits]\nstuffing = { accounts_per_client = 7 }"),
+            ("log.level", "[log]\nlevel = \"debug\""),
+            ("mail.relay.listen", "[mail.relay]\nlisten = \"127.0.0.1:7\""),
+            ("mail.relay.connection_limit", "[mail.relay]\nconnection_limit = 7"),
+        ] {
+            let mut next = config(toml);
+            assert_eq!(next.keep_fixed(&running), [key]);
+            assert!(next.keep_fixed(&running).is_empty(), "{key} is as it was");
+        }
+    }
+
+    #[test]
+    fn what_needs_none_is_taken_as_it_is() {
+        let mut next = config("[server]\nrequest_timeout = \"7s\"\n[session]\nidle = \"7m\"\n[audit]\nkeep = \"7d\"");
+        assert!(next.keep_fixed(&config("")).is_empty());
+        assert_eq!(next.session.idle, crate::config::values::Span::minutes(7));
+    }
+}
