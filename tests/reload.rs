@@ -4,11 +4,22 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
+use http::Method;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use support::browser::Browser;
 use support::gate::{Gate, HOST};
-use support::raw::{Backend, connect, get, ok, post, sign_in};
+use support::mailer::Cms;
+use support::mailsink::MailSink;
+use support::raw::{Backend, Wire, connect, get, ok, sign_in};
+use support::standin::StandIn;
 
 const PUBLIC: &str = "access.default = \"public\"";
 const DENIED: &str = "access.default = \"deny\"";
@@ -128,11 +139,11 @@ fn a_shorter_session_holds_for_those_that_there_are() {
     let backend = Backend::polite();
     let mut gate = Gate::before(&backend.url());
     let session = sign_in(gate.address);
-    gate.clock.advance(std::time::Duration::from_secs(5 * 60));
+    gate.clock.advance(Duration::from_secs(5 * 60));
     gate.reload(|toml| format!("{toml}\n[session]\nidle = \"4m\"\n")).unwrap();
     let mut wire = connect(gate.address);
     wire.send(get("/docs", &session));
-    assert_eq!(wire.response().status(), 303);
+    assert_eq!(wire.response().status(), 302, "to the sign-in page");
 }
 
 #[test]
@@ -190,4 +201,177 @@ fn many_reloads_under_a_stream_of_requests_lose_none() {
     for visitor in visitors {
         visitor.join().unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_form_that_is_held_waits_across_a_reload() {
+    let backend = Backend::polite();
+    let mut gate = Gate::before(&backend.url());
+    let mut browser = Browser::new(gate.address, HOST).with("sec-fetch-site", "same-origin");
+    assert_eq!(browser.sign_in("jdoe", "Secret1234!").await.status, 303);
+    gate.clock.advance(Duration::from_secs(31 * 60));
+    let form = ("application/x-www-form-urlencoded", b"title=long".to_vec());
+    let location = browser.send(Method::POST, "/docs/edit", Some(form)).await.location().unwrap();
+    assert!(location.contains("&kept=1"), "{location}");
+
+    gate.reload(|toml| toml.replace("drain = \"5s\"", "drain = \"6s\"")).unwrap();
+    let answer = browser.submit(&location, &[("username", "jdoe"), ("password", "Secret1234!")]).await;
+    assert_eq!(answer.location().as_deref(), Some("/_gate/held"));
+    let page = browser.get("/_gate/held").await;
+    assert_eq!(page.texts(".held strong"), ["/docs/edit"]);
+}
+
+#[tokio::test]
+async fn who_has_to_wait_goes_on_waiting() {
+    let backend = StandIn::plone60();
+    let mut gate = Gate::with(&backend.url(), "[limits]\n");
+    let from = |gate: &Gate, client: u8| {
+        Browser::new(gate.address, HOST).with("x-forwarded-for", &format!("192.0.2.{client}"))
+    };
+    for client in 1..=3 {
+        assert_eq!(from(&gate, client).sign_in("jdoe", "wrong").await.status, 403);
+    }
+    assert_eq!(from(&gate, 4).sign_in("jdoe", "Secret1234!").await.status, 429);
+    let told = gate
+        .reload(|toml| toml.replace("[limits]\n", "[limits]\nsign_in_delay = { most = \"0\" }\nknown_browser = \"7d\"\n"))
+        .unwrap();
+    assert_eq!(told, ["limits.sign_in_delay"]);
+    assert_eq!(from(&gate, 5).sign_in("jdoe", "Secret1234!").await.status, 429, "not let off by a reload");
+}
+
+#[test]
+fn mail_goes_by_the_new_configuration_too() {
+    let (one, two) = (MailSink::start(), MailSink::start());
+    let mut gate = Gate::from_toml(&format!(
+        "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n[mail]\nsend = \"smtp://{}\"\n[mail.relay]\nlisten = \"127.0.0.1:0\"\n[[site]]\nname = \"www\"\npublic_url = \"https://www.example.org\"\nbackend_url = \"http://cms.internal:8080/Plone\"\n",
+        one.address
+    ));
+    let link = "Subject: x\r\n\r\nhttp://cms.internal:8080/Plone/a\r\n";
+    Cms::sends(&gate, link);
+    let (from, to) = (one.address.to_string(), two.address.to_string());
+    gate.reload(|toml| toml.replace(&from, &to).replace("https://www.example.org", "https://www.example.org/new"))
+        .unwrap();
+    Cms::sends(&gate, link);
+    let said = |sink: &MailSink| {
+        let mails = sink.mails();
+        let texts = mails.iter().map(|mail| String::from_utf8_lossy(&mail.content).into_owned());
+        texts.map(|text| text.trim_end().rsplit("\r\n").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(said(&one), ["https://www.example.org/a"]);
+    assert_eq!(said(&two), ["https://www.example.org/new/a"]);
+}
+
+/// `lychgate run`, with what it says.
+struct Program {
+    child: Child,
+    said: mpsc::Receiver<Value>,
+    folder: tempfile::TempDir,
+}
+
+impl Program {
+    fn start(toml: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("proxy.toml"), toml).unwrap();
+        let mut child = Command::new(assert_cmd::cargo::cargo_bin!("lychgate"))
+            .arg("run")
+            .current_dir(folder.path())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let (say, said) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in log.lines().map_while(Result::ok) {
+                let _ = say.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
+            }
+        });
+        Self { child, said, folder }
+    }
+
+    /// The next line whose message begins like this.
+    fn says(&self, start: &str) -> Value {
+        loop {
+            let line = self.said.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{start}"));
+            if line["message"].as_str().is_some_and(|message| message.starts_with(start)) {
+                return line;
+            }
+        }
+    }
+
+    fn write(&self, toml: &str) {
+        let file = self.folder.path().join("proxy.toml");
+        let next = Path::new(&file).with_extension("next");
+        std::fs::write(&next, toml).unwrap();
+        std::fs::rename(next, file).unwrap();
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn program_toml(backend: &Backend, server: &str, site: &str) -> String {
+    format!(
+        "[log]\nformat = \"json\"\n[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 2\n{server}\n[[site]]\nname = \"a\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{}\"\n{site}\n",
+        backend.url()
+    )
+}
+
+fn status(wire: &mut Wire) -> u16 {
+    wire.send(get("/docs", ""));
+    wire.response().status()
+}
+
+#[test]
+fn a_signal_reloads_and_a_wrong_file_says_why_and_changes_nothing() {
+    let backend = Backend::polite();
+    let quiet = "reload_on_change = false";
+    let mut program = Program::start(&program_toml(&backend, quiet, PUBLIC));
+    let address = program.says("listening")["address"].as_str().unwrap().parse().unwrap();
+    let mut wire = connect(address);
+    assert_eq!(status(&mut wire), 200);
+
+    program.write(&program_toml(&backend, &format!("{quiet}\nheader_timeout = \"29s\""), DENIED));
+    program.signal(Signal::HUP);
+    assert_eq!(program.says("reloaded")["sites"], "a");
+    assert_eq!(status(&mut wire), 403);
+
+    program.write(&program_toml(&backend, quiet, "acess.default = \"public\""));
+    program.signal(Signal::HUP);
+    let line = program.says("not reloaded: ");
+    let message = line["message"].as_str().unwrap();
+    assert!(message.contains("proxy.toml:") && message.contains("acess"), "{message}");
+    assert_eq!(status(&mut wire), 403, "what was in use stays in use");
+
+    program.write(&program_toml(&backend, quiet, PUBLIC).replace("workers = 2", "workers = 3"));
+    program.signal(Signal::HUP);
+    let line = program.says("server.workers has changed");
+    assert!(line["message"].as_str().unwrap().ends_with("restart to use it"), "{line}");
+    program.says("reloaded");
+    assert_eq!(status(&mut wire), 200, "the same connection, to the end");
+
+    program.signal(Signal::TERM);
+    assert!(program.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_changed_file_is_used_without_a_signal() {
+    let backend = Backend::polite();
+    let program = Program::start(&program_toml(&backend, "", PUBLIC));
+    let address = program.says("listening")["address"].as_str().unwrap().parse().unwrap();
+    let mut wire = connect(address);
+    assert_eq!(status(&mut wire), 200);
+    program.write(&program_toml(&backend, "", DENIED));
+    program.says("reloaded");
+    assert_eq!(status(&mut wire), 403);
+    program.write(&program_toml(&backend, "", "access.default = 7"));
+    program.says("not reloaded: ");
+    assert_eq!(status(&mut wire), 403);
 }
