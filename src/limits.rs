@@ -72,7 +72,7 @@ impl Default for Settings {
 }
 
 /// `[limits] sign_in`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SignIn {
     /// Failures from one client network; default `"10/5m"`.
@@ -88,7 +88,7 @@ impl Default for SignIn {
 }
 
 /// `[limits] reset_request`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResetRequest {
     /// Requests from one client network; default `["5/10m", "15/30m"]`.
@@ -104,7 +104,7 @@ impl Default for ResetRequest {
 }
 
 /// `[limits] reset_attempt`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResetAttempt {
     /// Attempts from one client network; default `"10/1m"`.
@@ -156,6 +156,7 @@ pub struct Limits {
     reset_request: Counts,
     reset_attempt: Counts,
     limited: Arc<Tally>,
+    clock: SteadyClock,
     /// Accounts are kept under a hash that means nothing outside this process: what people type into the
     /// name's field is now and then their password.
     account_key: Zeroizing<[u8; 32]>,
@@ -176,7 +177,31 @@ impl Limits {
             reset_request: counts(&reset_request.per_client, &reset_request.per_account.0),
             reset_attempt: counts(&reset_attempt.per_client, &[]),
             limited: Arc::default(),
+            clock,
             account_key: Zeroizing::new(random::bytes(random)),
+        }
+    }
+
+    /// By other settings. Whoever has to wait goes on waiting, as long as these say: what is counted stays counted, except for
+    /// rates that there were not before, which begin at nothing.
+    pub fn renewed(&self, settings: &Settings) -> Self {
+        let counts = |counts: &Counts, client: &Rates, account: &[Rate]| Counts {
+            client: counts.client.renewed(&client.0, &self.clock),
+            account: counts.account.renewed(account, &self.clock),
+        };
+        let Settings { sign_in, reset_request, reset_attempt, .. } = settings;
+        Self {
+            sign_in: counts(&self.sign_in, &sign_in.per_client, &sign_in.per_account.0),
+            regulation: self.regulation.renewed(&settings.sign_in_delay, &settings.stuffing),
+            reset_request: counts(
+                &self.reset_request,
+                &reset_request.per_client,
+                &reset_request.per_account.0,
+            ),
+            reset_attempt: counts(&self.reset_attempt, &reset_attempt.per_client, &[]),
+            limited: Arc::clone(&self.limited),
+            clock: self.clock.clone(),
+            account_key: self.account_key.clone(),
         }
     }
 

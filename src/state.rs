@@ -142,15 +142,15 @@ impl Shared {
         if sites.iter().any(|site| site.sign_in == SignIn::Local) {
             hasher.warm()?;
         }
-        let outgoing =
-            self.outgoing.renewed(&config, Arc::clone(&self.clock), Arc::clone(&self.random))?;
+        let outgoing = self.outgoing.renewed(&config, Arc::clone(&self.clock), Arc::clone(&self.random))?;
+        let limits = Arc::new(self.limits.renewed(&config.limits));
         Ok(Self {
             config,
             sites,
             sessions: Arc::clone(&self.sessions),
             store: Arc::clone(&self.store),
             held: Arc::clone(&self.held),
-            limits: Arc::clone(&self.limits),
+            limits,
             audit: Arc::clone(&self.audit),
             browsers: Arc::clone(&self.browsers),
             accounts: Arc::clone(&self.accounts),

@@ -9,10 +9,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::reload::{self, Watch};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::random::SystemRandom;
-use crate::state::Shared;
 use crate::listen::{self, Running};
 use crate::observe;
+use crate::random::SystemRandom;
+use crate::state::Shared;
 
 pub(super) fn run(file: &Path) -> ExitCode {
     match start(file) {

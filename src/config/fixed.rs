@@ -1,4 +1,4 @@
-//! What a gate that runs cannot change: where it listens, what it has opened, what it is counting by.
+//! What a gate that runs cannot change: where it listens, what it has opened.
 
 use super::Config;
 
@@ -36,11 +36,6 @@ fixed!(
     admin.listen,
     store.url,
     store.secret,
-    limits.sign_in,
-    limits.sign_in_delay,
-    limits.stuffing,
-    limits.reset_request,
-    limits.reset_attempt,
     log.format,
     log.level,
     mail.relay.listen,
@@ -71,9 +66,6 @@ mod tests {
             ("admin.listen", "[admin]\nlisten = \"127.0.0.1:7\""),
             ("store.url", "[store]\nurl = \"sqlite:other.db\""),
             ("store.secret", "[store]\nsecret = { file = \"other\" }"),
-            ("limits.sign_in", "[limits]\nsign_in = { per_client = \"7/7m\" }"),
-            ("limits.sign_in_delay", "[limits]\nsign_in_delay = { most = \"7s\" }"),
-            ("limits.stuffing", "[limits]\nstuffing = { accounts_per_client = 7 }"),
             ("log.level", "[log]\nlevel = \"debug\""),
             ("mail.relay.listen", "[mail.relay]\nlisten = \"127.0.0.1:7\""),
             ("mail.relay.connection_limit", "[mail.relay]\nconnection_limit = 7"),
@@ -86,7 +78,8 @@ mod tests {
 
     #[test]
     fn what_needs_none_is_taken_as_it_is() {
-        let mut next = config("[server]\nrequest_timeout = \"7s\"\n[session]\nidle = \"7m\"\n[audit]\nkeep = \"7d\"");
+        let mut next =
+            config("[server]\nrequest_timeout = \"7s\"\n[session]\nidle = \"7m\"\n[audit]\nkeep = \"7d\"");
         assert!(next.keep_fixed(&config("")).is_empty());
         assert_eq!(next.session.idle, crate::config::values::Span::minutes(7));
     }

@@ -228,8 +228,7 @@ async fn act(
         }
         Decision::TakenOver(taken_over) => take_over(visit, taken_over).await,
         Decision::SignIn => {
-            let had =
-                cookie::values(visit.headers(), visit.site.cookies.of(Name::Session)).next().is_some();
+            let had = cookie::values(visit.headers(), visit.site.cookies.of(Name::Session)).next().is_some();
             hold::sign_in(visit, had, hold::hold(visit, admitted.body, body).await)
         }
         Decision::Refuse(reason) => refused(visit, reason),

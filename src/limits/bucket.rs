@@ -22,7 +22,14 @@ pub(super) struct Buckets(Vec<Bucket>);
 
 impl Buckets {
     pub(super) fn new(rates: &[Rate], clock: &SteadyClock) -> Self {
-        Self(rates.iter().filter_map(|rate| Bucket::new(*rate, clock)).collect())
+        Self(rates.iter().filter_map(|rate| Bucket::new(*rate, Ledger::default(), clock)).collect())
+    }
+
+    /// For other rates: one that there was goes on with its counts, a new one begins with none.
+    pub(super) fn renewed(&self, rates: &[Rate], clock: &SteadyClock) -> Self {
+        let same = |rate: &Rate| self.0.iter().find(|bucket| bucket.rate == *rate);
+        let ledger = |rate: &Rate| same(rate).map_or_else(Ledger::default, |bucket| bucket.ledger.clone());
+        Self(rates.iter().filter_map(|rate| Bucket::new(*rate, ledger(rate), clock)).collect())
     }
 
     /// Counts once for `key` in every bucket, or, if one is full, in none.
@@ -59,6 +66,7 @@ impl Buckets {
 }
 
 struct Bucket {
+    rate: Rate,
     limiter: RateLimiter<u128, Ledger, SteadyClock, NoOpMiddleware<Duration>>,
     ledger: Ledger,
     /// How long one attempt takes to leak out.
@@ -67,11 +75,11 @@ struct Bucket {
 
 impl Bucket {
     /// `None` for a rate beyond one a nanosecond, which is no limit.
-    fn new(rate: Rate, clock: &SteadyClock) -> Option<Self> {
+    fn new(rate: Rate, ledger: Ledger, clock: &SteadyClock) -> Option<Self> {
         let leak = rate.per.checked_div(rate.count)?;
         let quota = Quota::with_period(leak)?.allow_burst(NonZeroU32::new(rate.count)?);
-        let ledger = Ledger::default();
-        Some(Self { limiter: RateLimiter::new(quota, ledger.clone(), clock.clone()), ledger, leak })
+        let limiter = RateLimiter::new(quota, ledger.clone(), clock.clone());
+        Some(Self { rate, limiter, ledger, leak })
     }
 
     fn count(&self, key: u128) -> Result<(), Duration> {

@@ -1,7 +1,7 @@
 //! Waits that grow: each further failure doubles the time until the next attempt.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::Clock as _;
@@ -12,7 +12,7 @@ use super::bucket::{MOST_KEYS, SteadyClock};
 pub(super) struct Growing {
     settings: Growth,
     clock: SteadyClock,
-    entries: Mutex<HashMap<u128, Entry>>,
+    entries: Arc<Mutex<HashMap<u128, Entry>>>,
 }
 
 /// How waits grow.
@@ -53,7 +53,12 @@ impl Growth {
 
 impl Growing {
     pub(super) fn new(settings: Growth, clock: &SteadyClock) -> Self {
-        Self { settings, clock: clock.clone(), entries: Mutex::default() }
+        Self { settings, clock: clock.clone(), entries: Arc::default() }
+    }
+
+    /// The same failures under other settings.
+    pub(super) fn renewed(&self, settings: Growth) -> Self {
+        Self { settings, clock: self.clock.clone(), entries: Arc::clone(&self.entries) }
     }
 
     /// Counts an attempt as failed until it is known not to be, so that guesses made at the same time do not all pass.

@@ -15,7 +15,7 @@ use super::{Action, Limits, RetryAfter, network};
 use crate::config::values::Span;
 
 /// `[limits] sign_in_delay`: each failure after some doubles the wait until the next attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Delay {
     /// From how many failures for one account on; default 3, 0: never.
@@ -42,8 +42,19 @@ impl Default for Delay {
     }
 }
 
+impl Delay {
+    fn growth(&self, after: u32) -> Growth {
+        Growth {
+            after,
+            first: self.first.as_duration(),
+            most: self.most.as_duration(),
+            forget: self.forget.as_duration(),
+        }
+    }
+}
+
 /// `[limits] stuffing`: what looks like lists of stolen passwords being tried.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stuffing {
     /// For so many different accounts, a client network that fails is refused; default 20, 0: never. An account that it
@@ -104,18 +115,23 @@ pub(super) struct Regulation {
 
 impl Regulation {
     pub(super) fn new(delay: &Delay, stuffing: &Stuffing, clock: &SteadyClock) -> Self {
-        let growth = |after| Growth {
-            after,
-            first: delay.first.as_duration(),
-            most: delay.most.as_duration(),
-            forget: delay.forget.as_duration(),
-        };
         let within = stuffing.within.as_duration();
         Self {
-            accounts: Growing::new(growth(delay.per_account_after), clock),
-            clients: Growing::new(growth(delay.per_client_after), clock),
+            accounts: Growing::new(delay.growth(delay.per_account_after), clock),
+            clients: Growing::new(delay.growth(delay.per_client_after), clock),
             accounts_of_client: Spread::new(stuffing.accounts_per_client, within, clock),
             clients_of_account: Spread::new(stuffing.clients_per_account, within, clock),
+        }
+    }
+
+    /// The same counts under other settings.
+    pub(super) fn renewed(&self, delay: &Delay, stuffing: &Stuffing) -> Self {
+        let within = stuffing.within.as_duration();
+        Self {
+            accounts: self.accounts.renewed(delay.growth(delay.per_account_after)),
+            clients: self.clients.renewed(delay.growth(delay.per_client_after)),
+            accounts_of_client: self.accounts_of_client.renewed(stuffing.accounts_per_client, within),
+            clients_of_account: self.clients_of_account.renewed(stuffing.clients_per_account, within),
         }
     }
 

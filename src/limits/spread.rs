@@ -1,7 +1,7 @@
 //! How many different accounts one client fails for, and how many different clients fail for one account.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use governor::clock::Clock as _;
@@ -18,13 +18,18 @@ pub(super) struct Spread {
     within: Duration,
     clock: SteadyClock,
     /// The others, the longest ago first; never more than `limit`.
-    entries: Mutex<HashMap<u128, Vec<(u128, Duration)>>>,
+    entries: Arc<Mutex<HashMap<u128, Vec<(u128, Duration)>>>>,
 }
 
 impl Spread {
     pub(super) fn new(limit: u32, within: Duration, clock: &SteadyClock) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { limit, within, clock: clock.clone(), entries: Mutex::default() }
+        Self { limit, within, clock: clock.clone(), entries: Arc::default() }
+    }
+
+    /// The same others under other settings.
+    pub(super) fn renewed(&self, limit: u32, within: Duration) -> Self {
+        Self { entries: Arc::clone(&self.entries), ..Self::new(limit, within, &self.clock) }
     }
 
     /// How long `key` will still have been seen with too many others; `None` if it has not.
@@ -51,9 +56,9 @@ impl Spread {
         others.retain(|(_, at)| self.is_recent(*at, now));
         let before = others.len();
         others.retain(|(known, _)| *known != other);
-        if others.len() >= self.limit {
-            others.remove(0);
-        }
+        // Of what was kept under a larger limit, all that is too much.
+        let too_many = (others.len() + 1).saturating_sub(self.limit);
+        others.drain(..too_many);
         others.push((other, now));
         before < self.limit && others.len() >= self.limit
     }

@@ -201,3 +201,34 @@ fn a_flood_of_clients_costs_bounded_memory_and_frees_none_that_is_limited() {
     assert!(limits.sign_in.client.keys() <= MOST_KEYS);
     assert!(limits.check_client(Action::SignIn, HERE).is_err(), "still limited");
 }
+
+#[test]
+fn other_settings_keep_what_was_counted_by_those_that_stay() {
+    let clock = ManualClock::at(Timestamp::from_millis(0));
+    let settings = |text: &str| toml::from_str::<Settings>(text).unwrap();
+    let client = "192.0.2.1".parse().unwrap();
+    let limits = Limits::new(
+        &settings(
+            "reset_request = { per_client = [\"9/10m\", \"2/1h\"] }\nreset_attempt = { per_client = \"1/1m\" }",
+        ),
+        Arc::new(clock),
+        &SystemRandom,
+    );
+    for _ in 0..2 {
+        limits.check_client(Action::ResetRequest, client).unwrap();
+    }
+    limits.check_client(Action::ResetAttempt, client).unwrap();
+    let limits = limits.renewed(&settings(
+        "reset_request = { per_client = \"2/1h\" }\nreset_attempt = { per_client = \"2/1m\" }",
+    ));
+    assert!(limits.check_client(Action::ResetRequest, client).is_err(), "the same rate, the same counts");
+    for allowed in [true, true, false] {
+        assert_eq!(
+            limits.check_client(Action::ResetAttempt, client).is_ok(),
+            allowed,
+            "another rate begins anew"
+        );
+    }
+    let limits = limits.renewed(&settings("reset_request = { per_client = [] }"));
+    assert!(limits.check_client(Action::ResetRequest, client).is_ok(), "no rate, no limit");
+}

@@ -136,7 +136,11 @@ impl Outgoing {
         let (told, first) = oneshot::channel();
         let place = Arc::clone(&self.line.places).try_acquire_owned().ok();
         let (Some(inner), Some(place)) = (&self.inner, place) else {
-            letter.given_up(if self.inner.is_some() { "too many mails wait" } else { "[mail] has no `from`" });
+            letter.given_up(if self.inner.is_some() {
+                "too many mails wait"
+            } else {
+                "[mail] has no `from`"
+            });
             let _ = told.send(Posted::Refused);
             return first;
         };
