@@ -38,6 +38,8 @@ pub struct Site {
     pub access: policy::Settings,
     /// Who vouches for a password.
     pub sign_in: SignIn,
+    /// How long refusals take.
+    pub pace: identity::Pace,
     /// The site whose local users sign in here, where they do.
     pub users: String,
     /// Every site at which those users can be signed in.
@@ -134,6 +136,7 @@ impl Site {
             prefix: format!("{}{}", public.path(), config.server.prefix.as_str()),
             access: site.access.clone(),
             sign_in: site.sign_in,
+            pace: identity::Pace::default(),
             users: config.users_of(site).to_owned(),
             shared_with: config.sites_with_users_of(config.users_of(site)),
             identity_headers: site.identity_headers.clone(),
