@@ -44,6 +44,8 @@ pub struct Settings {
     pub response_timeout: Span,
     /// How long a response being received may stand still; 1 min.
     pub idle_timeout: Span,
+    /// How long a tunnel (WebSocket) may be without a byte either way; 1 h. `"0"`: any time.
+    pub tunnel_idle_timeout: Span,
     /// How long an unused connection is kept; 50 s. Below the backend's own limit (waitress: 120 s, ZServer: 60 s).
     pub keep_alive: Span,
     /// The largest request body; 4 GiB.
@@ -62,6 +64,7 @@ impl Default for Settings {
             connect_timeout: Span::seconds(5),
             response_timeout: Span::minutes(2),
             idle_timeout: Span::minutes(1),
+            tunnel_idle_timeout: Span::minutes(60),
             keep_alive: Span::seconds(50),
             body_limit: Size::bytes(4 << 30),
             body_rate: Size::bytes(500),

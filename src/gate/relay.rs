@@ -314,7 +314,8 @@ async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     }
     // Whoever answers a password dialog of the browser would type it for nothing: the gate forwards none.
     parts.headers.remove(WWW_AUTHENTICATE);
-    if visit.session.is_some() {
+    let path: Vec<u8> = percent_encoding::percent_decode_str(visit.path).collect();
+    if visit.session.is_some() || visit.site.access.depends_on_place(&path) {
         keep_private(&mut parts.headers);
     }
     let origins = &visit.site.origins;
@@ -348,8 +349,20 @@ fn holds(tags: &[u8], tag: &[u8]) -> bool {
     memchr::memmem::find(tags, tag).is_some()
 }
 
-/// What one person was shown, no cache between may keep for the next.
+/// What caches of one maker believe instead of `Cache-Control`: content networks (RFC 9213), Varnish and its like, nginx.
+const CACHES_OWN: &[&str] = &[
+    "cdn-cache-control",
+    "cloudflare-cdn-cache-control",
+    "edge-control",
+    "surrogate-control",
+    "x-accel-expires",
+];
+
+/// What one person, or one network, was shown, no cache between may keep for the next.
 fn keep_private(headers: &mut HeaderMap) {
+    for name in CACHES_OWN {
+        headers.remove(*name);
+    }
     let lines = headers.get_all(CACHE_CONTROL).iter();
     let directives: Vec<String> = lines
         .filter_map(|line| line.to_str().ok())
@@ -391,7 +404,8 @@ fn switch(
     switched.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
     let (session, shared) = (visit.session.clone(), Arc::clone(visit.shared()));
     let open = shared.metrics.tunnels.enter();
-    tokio::spawn(forward::tunnel(client, response, async move {
+    let silence = visit.site.forward.tunnel_idle_timeout.as_duration();
+    tokio::spawn(forward::tunnel(client, response, silence, async move {
         let _open = open;
         match session {
             None => std::future::pending().await,
