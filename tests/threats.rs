@@ -952,4 +952,38 @@ mod c14 {
             assert_eq!(backend.take().len(), 0, "{name}");
         }
     }
+
+    #[test]
+    fn strangers_can_have_so_many_bodies_held_and_what_is_left_is_given_back() {
+        let backend = Backend::polite();
+        let gate = Gate::with(&backend.url(), "access.default = \"public\"");
+        let head =
+            format!("POST /a HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        // Heads that all came before: what follows on each is read only when there is a place.
+        let mut waiting: Vec<_> = (0..300)
+            .map(|_| {
+                let mut wire = connect(gate.address);
+                wire.send(&head);
+                wire
+            })
+            .collect();
+        let whole = format!("{head}0\r\n\r\n");
+        let refused = ask(gate.address, &whole);
+        assert_eq!(refused.status(), 503, "{}", refused.text());
+        assert!(refused.field("retry-after").is_some());
+        assert_eq!(backend.requests().len(), 0);
+        assert_eq!(
+            ask(gate.address, post("/a", "", "a=b")).status(),
+            200,
+            "whose length is known needs no place"
+        );
+        let mut served = 0;
+        for wire in &mut waiting {
+            wire.send("0\r\n\r\n");
+            served += usize::from(wire.response().status() == 200);
+        }
+        assert_eq!(served, 256);
+        drop(waiting);
+        assert_eq!(ask(gate.address, &whole).status(), 200, "there are places again");
+    }
 }

@@ -30,7 +30,7 @@ use serde::Deserialize;
 pub use self::body::{BoxError, Inspect, RequestBody, ResponseBody};
 pub use self::head::{Destination, Outgoing};
 pub use self::pool::{Security, Upstream};
-pub use self::spool::spool;
+pub use self::spool::{Strangers, spool};
 pub use self::tunnel::{tunnel, upgrade_token};
 use crate::config::values::{Size, Span};
 
@@ -104,6 +104,9 @@ pub enum Fault {
     /// The body could not be kept until its length was known.
     #[error("cannot spool the request body: {0}")]
     Spool(#[source] std::io::Error),
+    /// Too many bodies of strangers are held already.
+    #[error("too many bodies of unknown length at once")]
+    Crowded,
     /// The request cannot be written down for the backend.
     #[error("the request cannot be forwarded: {0}")]
     Request(#[source] http::Error),
@@ -121,6 +124,7 @@ impl Fault {
             Self::ClientBody => "client_broke_off",
             Self::BodyRefused(_) => "body_refused",
             Self::Spool(_) => "spool_failed",
+            Self::Crowded => "spool_crowded",
             Self::Request(_) => "not_forwardable",
         }
     }
@@ -135,6 +139,7 @@ impl Fault {
             Self::BodyRefused(_) => StatusCode::FORBIDDEN,
             Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::Spool(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
