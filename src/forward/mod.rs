@@ -30,7 +30,7 @@ use serde::Deserialize;
 pub use self::body::{BoxError, Inspect, RequestBody, ResponseBody};
 pub use self::head::{Destination, Outgoing};
 pub use self::pool::{Security, Upstream};
-pub use self::spool::spool;
+pub use self::spool::{Strangers, spool};
 pub use self::tunnel::{tunnel, upgrade_token};
 use crate::config::values::{Size, Span};
 
@@ -44,6 +44,8 @@ pub struct Settings {
     pub response_timeout: Span,
     /// How long a response being received may stand still; 1 min.
     pub idle_timeout: Span,
+    /// How long a tunnel (WebSocket) may be without a byte either way; 1 h. `"0"`: any time.
+    pub tunnel_idle_timeout: Span,
     /// How long an unused connection is kept; 50 s. Below the backend's own limit (waitress: 120 s, ZServer: 60 s).
     pub keep_alive: Span,
     /// The largest request body; 4 GiB.
@@ -62,6 +64,7 @@ impl Default for Settings {
             connect_timeout: Span::seconds(5),
             response_timeout: Span::minutes(2),
             idle_timeout: Span::minutes(1),
+            tunnel_idle_timeout: Span::minutes(60),
             keep_alive: Span::seconds(50),
             body_limit: Size::bytes(4 << 30),
             body_rate: Size::bytes(500),
@@ -101,6 +104,9 @@ pub enum Fault {
     /// The body could not be kept until its length was known.
     #[error("cannot spool the request body: {0}")]
     Spool(#[source] std::io::Error),
+    /// Too many bodies of strangers are held already.
+    #[error("too many bodies of unknown length at once")]
+    Crowded,
     /// The request cannot be written down for the backend.
     #[error("the request cannot be forwarded: {0}")]
     Request(#[source] http::Error),
@@ -118,6 +124,7 @@ impl Fault {
             Self::ClientBody => "client_broke_off",
             Self::BodyRefused(_) => "body_refused",
             Self::Spool(_) => "spool_failed",
+            Self::Crowded => "spool_crowded",
             Self::Request(_) => "not_forwardable",
         }
     }
@@ -132,6 +139,7 @@ impl Fault {
             Self::BodyRefused(_) => StatusCode::FORBIDDEN,
             Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::Spool(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

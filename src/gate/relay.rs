@@ -21,7 +21,7 @@ use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
 use crate::config::SignIn;
 use crate::config::values::Size;
-use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Upstream};
+use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Strangers, Upstream};
 use crate::pages::ErrorKind;
 use crate::rewrite::{self, Plan, Translation};
 use crate::session::Session;
@@ -30,6 +30,9 @@ use crate::visit::{Answer, Visit};
 
 /// The most that is spooled for whoever has not signed in.
 const STRANGERS_SPOOL: Size = Size::bytes(1 << 20);
+
+/// When to come back where too many bodies are held.
+const CROWDED: Duration = Duration::from_secs(30);
 
 /// How often a tunnel asks whether its session still lives.
 const TUNNEL_CHECK: Duration = Duration::from_secs(5);
@@ -60,7 +63,7 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
     if token.is_some() && is_foreign(visit) {
         return visit.problem(ErrorKind::CrossSite, "cross_site");
     }
-    let body = match request_body(visit, framing, pass, upstream, body).await {
+    let (body, _place) = match request_body(visit, framing, pass, upstream, body).await {
         Ok(body) => body,
         Err(fault) => return broken(visit, &fault, began.elapsed()),
     };
@@ -124,9 +127,9 @@ async fn request_body(
     pass: Pass,
     upstream: &Upstream,
     body: SentBody,
-) -> Result<RequestBody, Fault> {
+) -> Result<(RequestBody, Option<Strangers>), Fault> {
     let mut inspect = match pass {
-        _ if framing == Framing::None => return Ok(RequestBody::Empty),
+        _ if framing == Framing::None => return Ok((RequestBody::Empty, None)),
         Pass::Visitor | Pass::Nobody => inspection(visit)?,
         // It is allowed to reach those forms: that is what it is trusted for.
         Pass::Trusted => None,
@@ -138,25 +141,27 @@ async fn request_body(
             if let Some(inspect) = &mut inspect {
                 inspect.inspect(&bytes).and_then(|()| inspect.finish()).map_err(Fault::BodyRefused)?;
             }
-            return Ok(RequestBody::Full(forward::full(translated(translation, bytes))));
+            return Ok((RequestBody::Full(forward::full(translated(translation, bytes))), None));
         }
     };
     match framing {
-        Framing::None => Ok(RequestBody::Empty),
+        Framing::None => Ok((RequestBody::Empty, None)),
         Framing::Length(length) if length > upstream.settings().body_limit.as_u64() => {
             Err(Fault::BodyTooLarge)
         }
         Framing::Length(length) if translation.is_none() => {
-            Ok(RequestBody::stream(body, length, upstream.settings().body_rate, inspect))
+            Ok((RequestBody::stream(body, length, upstream.settings().body_rate, inspect), None))
         }
         // Its length, or the one it will have, is known only when all of it is there.
         Framing::Length(_) | Framing::Unknown => {
             let mut settings = upstream.settings().clone();
+            let mut place = None;
             if visit.session.is_none() {
                 // Whoever has not signed in must not fill the disk.
+                place = Some(Strangers::enter()?);
                 settings.body_limit = settings.body_limit.min(STRANGERS_SPOOL);
             }
-            forward::spool(body, &settings, inspect, translation).await
+            Ok((forward::spool(body, &settings, inspect, translation).await?, place))
         }
     }
 }
@@ -339,7 +344,8 @@ async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     }
     // Whoever answers a password dialog of the browser would type it for nothing: the gate forwards none.
     parts.headers.remove(WWW_AUTHENTICATE);
-    if visit.session.is_some() {
+    let path: Vec<u8> = percent_encoding::percent_decode_str(visit.path).collect();
+    if visit.session.is_some() || visit.site.access.depends_on_place(&path) {
         keep_private(&mut parts.headers);
     }
     let origins = &visit.site.origins;
@@ -373,8 +379,20 @@ fn holds(tags: &[u8], tag: &[u8]) -> bool {
     memchr::memmem::find(tags, tag).is_some()
 }
 
-/// What one person was shown, no cache between may keep for the next.
+/// What caches of one maker believe instead of `Cache-Control`: content networks (RFC 9213), Varnish and its like, nginx.
+const CACHES_OWN: &[&str] = &[
+    "cdn-cache-control",
+    "cloudflare-cdn-cache-control",
+    "edge-control",
+    "surrogate-control",
+    "x-accel-expires",
+];
+
+/// What one person, or one network, was shown, no cache between may keep for the next.
 fn keep_private(headers: &mut HeaderMap) {
+    for name in CACHES_OWN {
+        headers.remove(*name);
+    }
     let lines = headers.get_all(CACHE_CONTROL).iter();
     let directives: Vec<String> = lines
         .filter_map(|line| line.to_str().ok())
@@ -416,7 +434,8 @@ fn switch(
     switched.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
     let (session, shared) = (visit.session.clone(), Arc::clone(visit.shared()));
     let open = shared.metrics.tunnels.enter();
-    tokio::spawn(forward::tunnel(client, response, async move {
+    let silence = visit.site.forward.tunnel_idle_timeout.as_duration();
+    tokio::spawn(forward::tunnel(client, response, silence, async move {
         let _open = open;
         match session {
             None => std::future::pending().await,
@@ -439,6 +458,7 @@ fn broken(visit: &Visit<'_>, fault: &Fault, took: Duration) -> Answer {
         StatusCode::REQUEST_TIMEOUT => ErrorKind::RequestTimeout,
         StatusCode::FORBIDDEN => ErrorKind::Forbidden,
         StatusCode::BAD_REQUEST => ErrorKind::BadRequest,
+        StatusCode::SERVICE_UNAVAILABLE => ErrorKind::Unavailable { retry_after: CROWDED },
         _ => ErrorKind::Internal,
     };
     if fault.status().is_server_error() {
