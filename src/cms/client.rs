@@ -194,8 +194,7 @@ impl Client {
     ) -> Result<Answer, NoAnswer> {
         let mut to = url.clone();
         let member = backends.member(at).ok_or(NoAnswer::Connect)?;
-        let host =
-            if member.host.contains(':') { format!("[{}]", member.host) } else { member.host.clone() };
+        let host = if member.host.contains(':') { format!("[{}]", member.host) } else { member.host.clone() };
         to.set_host(Some(&host)).map_err(|_| NoAnswer::Connect)?;
         to.set_port(Some(member.port)).map_err(|()| NoAnswer::Connect)?;
         let _seat = backends.enter(at);

@@ -36,7 +36,10 @@ impl TryFrom<Vec<SiteUrl>> for Backends {
     fn try_from(all: Vec<SiteUrl>) -> Result<Self, String> {
         let mut rest = all.into_iter();
         let Some(first) = rest.next() else {
-            return Err("the list is empty; name at least one address, such as \"http://10.0.0.5:8080/Plone\"".to_owned());
+            return Err(
+                "the list is empty; name at least one address, such as \"http://10.0.0.5:8080/Plone\""
+                    .to_owned(),
+            );
         };
         let mut backends = Self { first, others: Vec::new() };
         for other in rest {
@@ -65,7 +68,10 @@ impl fmt::Display for Backends {
 impl<'de> Deserialize<'de> for Backends {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "an address such as \"http://127.0.0.1:8080/Plone\", or a list of such")]
+        #[serde(
+            untagged,
+            expecting = "an address such as \"http://127.0.0.1:8080/Plone\", or a list of such"
+        )]
         enum OneOrMany {
             One(String),
             Many(Vec<String>),

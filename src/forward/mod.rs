@@ -32,8 +32,8 @@ use http::{Method, Response, StatusCode};
 
 pub use self::body::{BoxError, Inspect, RequestBody, ResponseBody};
 pub use self::head::{Destination, Outgoing};
-use self::pool::{Connection, Line};
 pub use self::pool::Security;
+use self::pool::{Connection, Line};
 pub use self::settings::{HealthCheck, HealthPath, Pause, Settings};
 pub use self::spool::spool;
 pub(crate) use self::standing::Seat;

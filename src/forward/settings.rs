@@ -104,7 +104,8 @@ impl FromStr for Pause {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let span: Span = text.parse()?;
-        let never = || "without a pause nothing else would be done; write a duration such as \"10s\"".to_owned();
+        let never =
+            || "without a pause nothing else would be done; write a duration such as \"10s\"".to_owned();
         (!span.is_zero()).then_some(Self(span)).ok_or_else(never)
     }
 }

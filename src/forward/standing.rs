@@ -94,8 +94,8 @@ impl Standing {
             Some(whom) => up().max_by_key(|(at, _)| whom.weight(*at)),
             None => up().min_by_key(|(_, (_, state))| state.in_flight.load(Ordering::Relaxed)),
         };
-        let chosen = chosen
-            .or_else(|| others().min_by_key(|(_, (_, state))| state.failed_at.load(Ordering::Relaxed)));
+        let chosen =
+            chosen.or_else(|| others().min_by_key(|(_, (_, state))| state.failed_at.load(Ordering::Relaxed)));
         chosen.map(|(at, _)| at)
     }
 
@@ -120,7 +120,13 @@ impl Standing {
         let span = FIRST_EJECTION.saturating_mul(1 << before.min(5)).min(LONGEST_EJECTION);
         state.out_until.store(now.after(span).as_millis(), Ordering::Relaxed);
         if self.members.len() > 1 {
-            tracing::warn!(backend = at, host = member.host, port = member.port, ?span, "a backend failed and is left out");
+            tracing::warn!(
+                backend = at,
+                host = member.host,
+                port = member.port,
+                ?span,
+                "a backend failed and is left out"
+            );
         }
     }
 
@@ -132,7 +138,12 @@ impl Standing {
             state.failures.store(0, Ordering::Relaxed);
             state.out_until.store(0, Ordering::Relaxed);
             if self.members.len() > 1 {
-                tracing::info!(backend = at, host = member.host, port = member.port, "a backend answers again");
+                tracing::info!(
+                    backend = at,
+                    host = member.host,
+                    port = member.port,
+                    "a backend answers again"
+                );
             }
         }
     }
@@ -147,7 +158,13 @@ impl Standing {
             state.failed_at.store(self.clock.now().as_millis(), Ordering::Relaxed);
         }
         if was_down == is_up {
-            tracing::warn!(backend = at, host = member.host, port = member.port, is_up, "the health check of a backend says otherwise now");
+            tracing::warn!(
+                backend = at,
+                host = member.host,
+                port = member.port,
+                is_up,
+                "the health check of a backend says otherwise now"
+            );
         }
     }
 

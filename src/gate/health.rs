@@ -26,7 +26,11 @@ async fn watch(shared: Arc<Shared>, site: Arc<Site>, at: usize, check: HealthChe
     let upstream = Upstream::new(Arc::clone(&site.backends), site.forward.clone());
     let every = check.every.span().as_duration();
     let limit = every.max(site.forward.connect_timeout.as_duration());
-    let (path, query) = check.path.as_str().split_once('?').map_or((check.path.as_str(), None), |(path, query)| (path, Some(query)));
+    let (path, query) = check
+        .path
+        .as_str()
+        .split_once('?')
+        .map_or((check.path.as_str(), None), |(path, query)| (path, Some(query)));
     let (parts, ()) = Request::new(()).into_parts();
     let client = ClientIp::resolve(IpAddr::V4(Ipv4Addr::LOCALHOST), &HeaderMap::new(), &[]);
     loop {

@@ -68,11 +68,7 @@ impl Site {
     ///
     /// # Errors
     /// What is wrong, in a sentence, when a secret cannot be had or the address maps contradict each other.
-    pub fn new(
-        config: &config::Config,
-        site: &config::Site,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, String> {
+    pub fn new(config: &config::Config, site: &config::Site, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let (public, backend) = (site.public_url.as_ref().clone(), site.backend_url.as_ref().first());
         let path_prefix = path_prefix(site.virtual_hosting, &public, backend);
         let host = match site.virtual_hosting {
@@ -95,7 +91,8 @@ impl Site {
             None => None,
         };
         let ca = site.forward.ca.as_ref().map(|ca| config.folder.join(ca));
-        let tls = (backend.scheme() == Scheme::Https).then(|| tls::client_config(ca.as_deref())).transpose()?;
+        let tls =
+            (backend.scheme() == Scheme::Https).then(|| tls::client_config(ca.as_deref())).transpose()?;
         let members = site.backend_url.as_ref().iter().map(|backend| {
             let host = backend.host().name().trim_matches(['[', ']']).to_owned();
             let security = tls.as_ref().map(|tls| Security::new(Arc::clone(tls), &host)).transpose()?;
@@ -220,7 +217,14 @@ fn origins(site: &config::Site) -> Result<Origins, String> {
     };
     let (backends, public) = (site.backend_url.as_ref(), site.public_url.as_ref());
     // What the others call themselves is as internal as what the first does.
-    let others = backends.others().iter().map(|other| format!("{}:{}", other.host().name(), other.port()));
+    let others = backends.others().iter().flat_map(|other| {
+        let name = other.host().name();
+        let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+        let is_here = name == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        let aliases: &[&str] = if is_here { &["localhost", "127.0.0.1"] } else { &[] };
+        let names = aliases.iter().copied().chain([name]);
+        names.map(|name| format!("{name}:{}", other.port())).collect::<Vec<_>>()
+    });
     let names: Vec<String> = site.internal_names.iter().cloned().chain(others).collect();
     Origins::new(&url(&backends.first().to_string())?, &url(&public.to_string())?, &names, mode)
         .map_err(|error| error.to_string())

@@ -52,7 +52,9 @@ async fn reachable(ward: &Ward<'_>, report: &mut Report) -> Option<bool> {
                 found.next().is_none()
             });
             let next = match unknown {
-                None => format!("see that the CMS runs and listens at {address}, and that no firewall stands between"),
+                None => format!(
+                    "see that the CMS runs and listens at {address}, and that no firewall stands between"
+                ),
                 Some(Member { host, .. }) => {
                     format!("no address is known for {host}: correct backend_url, or this machine's DNS")
                 }
