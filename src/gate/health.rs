@@ -23,7 +23,6 @@ pub fn begin(shared: &Arc<Shared>) {
 }
 
 async fn watch(shared: Arc<Shared>, site: Arc<Site>, at: usize, check: HealthCheck) {
-    let upstream = Upstream::new(Arc::clone(&site.backends), site.forward.clone());
     let every = check.every.span().as_duration();
     let limit = every.max(site.forward.connect_timeout.as_duration());
     let (path, query) = check
@@ -34,6 +33,8 @@ async fn watch(shared: Arc<Shared>, site: Arc<Site>, at: usize, check: HealthChe
     let (parts, ()) = Request::new(()).into_parts();
     let client = ClientIp::resolve(IpAddr::V4(Ipv4Addr::LOCALHOST), &HeaderMap::new(), &[]);
     loop {
+        // Anew each time, so that no connection is kept between two looks: a backend has few to spare.
+        let upstream = Upstream::new(Arc::clone(&site.backends), site.forward.clone());
         let Ok(request_id) = HeaderValue::from_str(&shared.request_id()) else { return };
         let outgoing = Outgoing {
             parts: &parts,

@@ -278,6 +278,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_names_of_all_backends_are_internal_in_mails_too() {
+        let site: config::Site = toml::from_str(
+            "name = \"a\"\npublic_url = \"https://www.example.org\"\nbackend_url = [\"http://10.0.0.5:8080/Plone\", \"http://cms2:8081/Plone\", \"http://[::1]:8082/Plone\"]",
+        )
+        .unwrap();
+        let sites = crate::rewrite::Sites::new([&origins(&site).unwrap()]);
+        for inside in ["10.0.0.5:8080", "cms2:8081", "[::1]:8082", "localhost:8082"] {
+            let mail = format!("See http://{inside}/Plone/reset/1 .");
+            let done = sites.rewrite(mail.as_bytes());
+            assert_eq!(
+                String::from_utf8_lossy(&done.text),
+                "See https://www.example.org/reset/1 .",
+                "{inside}"
+            );
+        }
+    }
+
+    #[test]
     fn zope_is_told_its_public_address_with_the_port() {
         for (public, backend, prefix) in [
             (
