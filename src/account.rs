@@ -2,6 +2,10 @@
 //!
 //! `John`, ` john` and `ＪＯＨＮ` may all reach the same account of a CMS; a limit kept for each spelling
 //! would be no limit (Authelia CVE-2026-47203).
+//!
+//! Mail addresses are names like others: their domain is part of them, and nothing in them is left out. `a+b@x.org` and
+//! `a.b@x.org` may or may not reach who has `ab@x.org`; only that mail server knows, and to take two people for one would let one
+//! lock out the other. An account that has a name and an address is counted once under each.
 
 use unicode_normalization::UnicodeNormalization as _;
 

@@ -17,6 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::ORIGIN;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use sha2::{Digest as _, Sha256};
 
 use crate::clock::Timestamp;
 use crate::random::{self, Random};
@@ -51,6 +52,11 @@ impl FormCookie {
     /// The Set-Cookie value that gives it to the browser; it lasts as long as the browser runs.
     pub fn set(&self, names: &cookie::Names) -> HeaderValue {
         cookie::set(Name::Form, names, &URL_SAFE_NO_PAD.encode(self.0), None)
+    }
+
+    /// What is stored in its place: the SHA-256 of it. No salt is needed: nobody can try 128 random bits.
+    pub fn key(&self) -> [u8; 32] {
+        Sha256::digest(self.0).into()
     }
 
     fn parse(value: &[u8]) -> Option<Self> {

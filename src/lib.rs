@@ -24,9 +24,10 @@
 //! and on another, [`admin`] tells operators how it goes.
 //!
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
-//! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`limits`], [`csrf`],
-//! [`account`] (one spelling of a user's name), [`password`] (of the gate's own users: policy and hashes), [`tls`], [`seal`], [`observe`],
-//! [`background`], [`clock`], [`random`], [`secret`].
+//! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`held`] (forms that wait for
+//! their sender to sign in), [`limits`] (how often what may be tried, and what failures look like), [`csrf`], [`account`] (one spelling of a
+//! user's name), [`password`] (of the gate's own users: policy and hashes), [`tls`], [`seal`], [`observe`] (the log, the audit trail, what
+//! is counted), [`background`], [`clock`], [`random`], [`secret`].
 //!
 //! # Rules of the house
 //! - The backend's address comes from `proxy.toml` and nowhere else; a client never chooses where a password goes.
@@ -51,6 +52,7 @@ pub mod csrf;
 mod endpoints;
 pub mod forward;
 pub mod gate;
+pub mod held;
 pub mod identity;
 pub mod limits;
 pub mod listen;

@@ -12,10 +12,15 @@
 //!
 //! Defends against: guessing passwords from one place or for one account, mail bombs, and the same under
 //! other spellings (Authelia CVE-2026-47203). What it keeps is bounded, whatever comes from outside.
-//! Does not defend against many clients guessing for many accounts; and a stranger who keeps failing for an
-//! account can keep its allowance used up while he goes on, no longer than that.
+//! Signing in is counted in three more ways, see [`regulation`]: waits that grow, one client failing for many accounts, many
+//! clients failing for one; and a browser that is known to an account has counts of its own.
+//! Does not defend against many clients guessing once each for many accounts; and a stranger who keeps failing for an account
+//! can keep its allowance used up while he goes on, no longer than that, for browsers that the account does not know.
 
 mod bucket;
+mod growing;
+mod regulation;
+mod spread;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,22 +32,43 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use self::bucket::{Buckets, SteadyClock};
+use self::regulation::Regulation;
+pub use self::regulation::{Delay, SignInAttempt, Stuffing, Suspicion};
 use crate::account;
 use crate::clock::Clock;
-use crate::config::values::{Rate, Rates};
+use crate::config::values::{Rate, Rates, Span};
 use crate::observe::metrics::Tally;
 use crate::random::{self, Random};
 
 /// The section `[limits]`. An empty list of rates switches a limit off.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Signing in; what succeeds is not counted.
     pub sign_in: SignIn,
+    /// Waits between failures to sign in.
+    pub sign_in_delay: Delay,
+    /// Failures across accounts.
+    pub stuffing: Stuffing,
+    /// How long a browser is known to an account after somebody has signed in with it; default `"180d"`. `"0"`: none is.
+    pub known_browser: Span,
     /// Asking for a reset mail.
     pub reset_request: ResetRequest,
     /// Setting a new password by a reset link.
     pub reset_attempt: ResetAttempt,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sign_in: SignIn::default(),
+            sign_in_delay: Delay::default(),
+            stuffing: Stuffing::default(),
+            known_browser: Span::minutes(180 * 24 * 60),
+            reset_request: ResetRequest::default(),
+            reset_attempt: ResetAttempt::default(),
+        }
+    }
 }
 
 /// `[limits] sign_in`
@@ -126,6 +152,7 @@ impl Action {
 /// All counts of this process; shared by every worker.
 pub struct Limits {
     sign_in: Counts,
+    regulation: Regulation,
     reset_request: Counts,
     reset_attempt: Counts,
     limited: Arc<Tally>,
@@ -142,9 +169,10 @@ impl Limits {
             client: Buckets::new(&client.0, &clock),
             account: Buckets::new(account, &clock),
         };
-        let Settings { sign_in, reset_request, reset_attempt } = settings;
+        let Settings { sign_in, reset_request, reset_attempt, .. } = settings;
         Self {
             sign_in: counts(&sign_in.per_client, &sign_in.per_account.0),
+            regulation: Regulation::new(&settings.sign_in_delay, &settings.stuffing, &clock),
             reset_request: counts(&reset_request.per_client, &reset_request.per_account.0),
             reset_attempt: counts(&reset_attempt.per_client, &[]),
             limited: Arc::default(),
@@ -189,6 +217,7 @@ impl Limits {
             counts.client.sweep();
             counts.account.sweep();
         }
+        self.regulation.sweep();
     }
 
     /// How often something was one too many, by action and by what was limited.
@@ -228,9 +257,9 @@ struct Counts {
     account: Buckets,
 }
 
-/// An IPv4 address, or the first 64 bits of an IPv6 address. The two do not meet: IPv4 is written into the
+/// The client's network, as everything here counts: an IPv4 address, or the first 64 bits of an IPv6 address. The two do not meet: IPv4 is written into the
 /// lower half, which is zero in the other.
-fn network(client: IpAddr) -> u128 {
+pub fn network(client: IpAddr) -> u128 {
     match client.to_canonical() {
         IpAddr::V4(client) => client.to_ipv6_mapped().to_bits(),
         IpAddr::V6(client) => client.to_bits() >> 64 << 64,

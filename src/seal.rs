@@ -87,9 +87,19 @@ impl Sealer {
         })
     }
 
+    /// Whether the first secret sealed this, as far as its mark tells.
+    pub fn is_newest(&self, sealed: &[u8]) -> bool {
+        sealed.get(1..=KEY_ID_LEN) == Some(&self.keys.first.id)
+    }
+
     /// An authentication code over `data` for `purpose` (HMAC-SHA256, with the first secret's key).
     pub fn mac(&self, purpose: &str, data: &[u8]) -> [u8; 32] {
         self.keys.first.hmac(purpose, data).finalize().into_bytes().into()
+    }
+
+    /// What [`Self::mac`] gives now, and gave while any of the older secrets was the first.
+    pub fn macs(&self, purpose: &str, data: &[u8]) -> Vec<[u8; 32]> {
+        self.keys.iter().map(|key| key.hmac(purpose, data).finalize().into_bytes().into()).collect()
     }
 
     /// Whether `code` is what [`Self::mac`] gives for `data`, with any of the secrets; in constant time.

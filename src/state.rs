@@ -7,15 +7,17 @@ use crate::background::Background;
 use crate::clock::Clock;
 use crate::config::{Config, SignIn};
 use crate::gate::Site;
+use crate::held::Held;
 use crate::limits::Limits;
 use crate::mail::{Mails, Outgoing};
+use crate::observe::audit::Audit;
 use crate::observe::metrics::Metrics;
 use crate::pages::Pages;
 use crate::password::Hasher;
 use crate::random::{self, Random};
 use crate::seal::Sealer;
 use crate::session::Sessions;
-use crate::store::{self, Accounts};
+use crate::store::{self, Accounts, KnownBrowserStore, Store};
 
 /// Everything but connections. Made once, at start.
 pub struct Shared {
@@ -25,8 +27,16 @@ pub struct Shared {
     pub sites: Vec<Arc<Site>>,
     /// Who is signed in.
     pub sessions: Sessions,
+    /// What outlives the process: for who asks how it is doing.
+    pub store: Arc<dyn Store>,
+    /// Forms that wait for their sender to sign in.
+    pub held: Held,
     /// Who tried too often.
     pub limits: Limits,
+    /// What happened.
+    pub audit: Audit,
+    /// From when on browsers have to be made known anew.
+    pub browsers: Arc<dyn KnownBrowserStore>,
     /// The gate's own users, and the reset links it issued.
     pub accounts: Arc<dyn Accounts>,
     /// What hashes their passwords.
@@ -73,17 +83,21 @@ impl Shared {
         }
         let sealer = Sealer::open_secrets(&config.store.secret, &config.folder, Arc::clone(&random))
             .map_err(|error| error.to_string())?;
-        let store = store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
-        let accounts: Arc<dyn Accounts> = Arc::clone(&store) as _;
+        let everything = store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
+        let store: Arc<dyn Store> = Arc::clone(&everything) as _;
+        let browsers: Arc<dyn KnownBrowserStore> = Arc::clone(&everything) as _;
+        let accounts: Arc<dyn Accounts> = Arc::clone(&everything) as _;
+        let audit = Audit::new(&config.audit, everything as _, sealer.clone(), Arc::clone(&clock));
         let hasher = Hasher::new(&config.local_users, Arc::clone(&random))?;
         if sites.iter().any(|site| site.sign_in == SignIn::Local) {
             hasher.warm()?;
         }
         let mails = Mails::load(&config.pages, &pages).map_err(|error| error.to_string())?;
         let outgoing = Outgoing::new(&config, Arc::clone(&clock), Arc::clone(&random))?;
+        let held = Held::new(Arc::clone(&store), sealer.clone(), Arc::clone(&clock), Arc::clone(&random));
         let sessions = Sessions::open(
             &config.session,
-            store as _,
+            Arc::clone(&store),
             sealer.clone(),
             Arc::clone(&clock),
             Arc::clone(&random),
@@ -96,7 +110,11 @@ impl Shared {
             config,
             sites,
             sessions,
+            store,
+            held,
             limits,
+            audit,
+            browsers,
             accounts,
             hasher,
             pages,

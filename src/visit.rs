@@ -232,6 +232,15 @@ impl<'a> Visit<'a> {
 
     /// Asks a visitor to sign in: a page for a person, a status for a script. `ended` says that there was a session until now.
     pub fn sign_in_first(&self, ended: bool) -> Answer {
+        self.sign_in(if ended { "&ended=1" } else { "" })
+    }
+
+    /// The same, to a person who has sent a form: says whether it is kept.
+    pub fn sign_in_to_send(&self, kept: bool) -> Answer {
+        self.sign_in(if kept { "&kept=1" } else { "&kept=0" })
+    }
+
+    fn sign_in(&self, notice: &str) -> Answer {
         let mut target = format!("{}{}", self.site.public.path(), self.path);
         if let Some(query) = self.caller.parts.uri.query() {
             target.push('?');
@@ -239,8 +248,7 @@ impl<'a> Visit<'a> {
         }
         let next = Next::parse(&target, self.site.public.path())
             .unwrap_or_else(|| Next::home(self.site.public.path()));
-        let ended = if ended { "&ended=1" } else { "" };
-        let login = format!("{}/login?next={}{ended}", self.site.prefix, next.encoded());
+        let login = format!("{}/login?next={}{notice}", self.site.prefix, next.encoded());
         if self.audience() == Audience::Person {
             let get = self.caller.parts.method != http::Method::POST;
             return self.redirect(

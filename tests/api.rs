@@ -132,7 +132,7 @@ fn without_id(mut value: Value) -> Value {
 async fn a_reset_mail_is_asked_for_under_every_name_of_the_member_without_any_cookie() {
     let backend = StandIn::plone60();
     let gate = Gate::before(&backend.url());
-    for (at, name) in ["username", "userid", "login", "email"].into_iter().enumerate() {
+    for (at, name) in ["username", "userid", "login", "email", "eMail"].into_iter().enumerate() {
         let mut script = script(&gate);
         let (answer, value) = call(&mut script, Method::POST, FORGOT, Some(json!({ name: "jdoe" }))).await;
         assert_eq!((answer.status.as_u16(), value["status"].as_str()), (200, Some("ok")), "{name}");

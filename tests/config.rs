@@ -116,7 +116,6 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "[admin]\nlisten = \"0.0.0.0:9180\"\nSITE",
             "proxy.toml:1:1: error: `0.0.0.0:9180` lets others than this machine see who is signed in; write \"127.0.0.1:9180\"",
         ),
-        ("later site key", "SITEhold_posts = \"1 MiB\"\n", "`hold_posts`: "),
         (
             "duration",
             "[session]\nidle = \"30\"\n",

@@ -44,9 +44,9 @@ fn backend_of(dialogue: Dialogue, cms: &StandIn) -> Backend {
         public_url: Url::parse("https://public.example.org").unwrap(),
         trust: Trust::default(),
         source_address: None,
+        tls: None,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(20),
-        tls: None,
     };
     Backend::new(Arc::new(dialogue), settings).unwrap()
 }

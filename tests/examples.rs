@@ -46,9 +46,9 @@ fn backend(name: &str, cms: &StandIn) -> Backend {
         public_url: Url::parse("http://public.example.org").unwrap(),
         trust: Trust::default(),
         source_address: None,
+        tls: None,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(20),
-        tls: None,
     };
     Backend::new(Arc::new(config.dialogue(config.sites[0].as_ref()).unwrap()), settings).unwrap()
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::{response, text};
 use crate::gate::Site;
 use crate::state::Shared;
+use crate::store::Health;
 
 /// How long the store may take; also the most that a backend may.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,7 +32,11 @@ struct Ready<'a> {
 
 pub(super) async fn answer(shared: &Shared, stopping: bool) -> Response<Full<Bytes>> {
     let store = match tokio::time::timeout(PATIENCE, shared.sessions.try_store()).await {
-        Ok(Ok(())) => OK.to_owned(),
+        // What it can do at this moment is not all: a full disk lets through whatever adds nothing.
+        Ok(Ok(())) => match shared.store.health() {
+            Health::Well => OK.to_owned(),
+            Health::Failing { problem, .. } => format!("the store {problem}"),
+        },
         Ok(Err(error)) => error.to_string(),
         Err(_) => "does not answer".to_owned(),
     };

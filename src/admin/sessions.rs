@@ -16,7 +16,8 @@ const PAGE: (&str, &str) = ("sessions.html", include_str!("sessions.html"));
 
 pub(super) fn answer(shared: &Shared, headers: &HeaderMap) -> Response<Full<Bytes>> {
     let sessions = shared.sessions.list(None, None);
-    let mut shown: Vec<Shown<'_>> = sessions.iter().map(|session| Shown::from(session.as_ref())).collect();
+    let mut shown: Vec<Shown<'_>> =
+        sessions.iter().map(|session| Shown::of(session, &shared.sessions)).collect();
     shown.sort_by(|one, two| (one.site, one.user, &one.created).cmp(&(two.site, two.user, &two.created)));
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if !accept.contains("text/html") {

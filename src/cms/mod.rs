@@ -59,7 +59,6 @@ mod values;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -97,7 +96,7 @@ pub struct BackendSettings {
     /// The local address that reset requests are sent from.
     pub source_address: Option<IpAddr>,
     /// How the backend's certificate is judged, where its address is https; without it, none is good.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    pub tls: Option<std::sync::Arc<rustls::ClientConfig>>,
     /// How long a connection may take.
     pub connect_timeout: Duration,
     /// How long a request and the whole of its answer may take, connection included.

@@ -1,10 +1,12 @@
 //! The command line, one file a command.
 
+mod audit;
 mod check;
 mod completions;
 mod doctor;
 mod mail;
 mod print;
+mod recoveries;
 mod run;
 mod sessions;
 mod users;
@@ -42,6 +44,16 @@ enum Command {
         #[command(subcommand)]
         command: sessions::Command,
     },
+    /// Who asked for a reset, and what came of it
+    Recoveries {
+        #[command(subcommand)]
+        command: audit::Recoveries,
+    },
+    /// Who signed in, failed to, signed out, set a password; when and from where
+    Audit {
+        #[command(subcommand)]
+        command: audit::Command,
+    },
     /// The gate's own users, for sites with sign_in = "local"; a gate that runs notices at once
     Users {
         #[command(subcommand)]
@@ -76,6 +88,8 @@ pub fn main() -> ExitCode {
         Command::Check { format } => check::check(&arguments.config, format),
         Command::Doctor(doctor) => doctor::doctor(&arguments.config, &doctor),
         Command::Completions { shell } => completions::completions(shell),
+        Command::Recoveries { command } => audit::recoveries(&arguments.config, command),
+        Command::Audit { command } => audit::audit(&arguments.config, command),
         Command::Sessions { command } => sessions::sessions(&arguments.config, command),
         Command::Users { command } => users::users(&arguments.config, command),
         Command::Mail { command } => mail::mail(&arguments.config, &command),

@@ -38,6 +38,28 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) {
     }
 }
 
+/// Prints comma-separated values with a head (RFC 4180). A cell that a spreadsheet would take for a formula begins with `'`
+/// (CWE-1236): what stands there may have been typed by a stranger.
+pub(super) fn csv<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) {
+    let row = |cells: [String; N]| cells.map(|text| cell(&text)).join(",") + "\r";
+    line(&row(head.map(|name| name.to_ascii_lowercase().replace(' ', "_"))));
+    for cells in rows {
+        line(&row(cells));
+    }
+}
+
+fn cell(text: &str) -> String {
+    let formula =
+        text.trim_start().starts_with(['=', '+', '-', '@', '|', '%']) || text.starts_with(['\t', '\r', '\n']);
+    let mark = if formula { "'" } else { "" };
+    format!("\"{mark}{}\"", plain(text).replace('"', "\"\""))
+}
+
+/// The end of a command.
+pub(super) fn outcome(done: Result<(), String>) -> ExitCode {
+    done.err().map_or(ExitCode::SUCCESS, |sentence| failure(&sentence))
+}
+
 /// The sentence a command fails with.
 pub(super) fn failure(sentence: &str) -> ExitCode {
     let _ = writeln!(std::io::stderr().lock(), "lychgate: {sentence}");
@@ -52,6 +74,24 @@ pub(super) fn plain(text: impl AsRef<str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula_and_none_breaks_out() {
+        for (text, expected) in [
+            ("jdoe", "\"jdoe\""),
+            ("", "\"\""),
+            ("=1+1", "\"'=1+1\""),
+            ("+1", "\"'+1\""),
+            ("-1", "\"'-1\""),
+            ("@SUM(A1)", "\"'@SUM(A1)\""),
+            ("\t=1", "\"'?=1\""),
+            ("  =1", "\"'  =1\""),
+            ("a,\"b\"\r\n=c", "\"a,\"\"b\"\"??=c\""),
+            ("#0123456789abcdef", "\"#0123456789abcdef\""),
+        ] {
+            assert_eq!(cell(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn what_a_stranger_typed_cannot_steer_a_terminal() {

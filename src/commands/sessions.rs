@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::{Format, print};
+use super::{Format, audit, print};
 use crate::account;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::observe;
 use crate::session::Shown;
-use crate::store::{self, SessionKey, SessionRow, Store, StoreUrl};
+use crate::store::{self, Everything, SessionKey, SessionRow, StoreUrl};
 
 /// What is done with sessions.
 #[derive(Debug, Subcommand)]
@@ -86,7 +86,7 @@ async fn run(file: &Path, command: Command) -> Result<(), String> {
     let rows = store.load_sessions().await.map_err(|error| error.to_string())?;
     match command {
         Command::List { user, site, format } => {
-            known_site(&config, &rows, site.as_deref())?;
+            known_site(&config, rows.iter().map(|row| row.site.as_str()), site.as_deref())?;
             let now = SystemClock.now();
             let mut rows: Vec<SessionRow> = rows
                 .into_iter()
@@ -100,7 +100,7 @@ async fn run(file: &Path, command: Command) -> Result<(), String> {
             Ok(())
         }
         Command::Revoke { which, format } => {
-            known_site(&config, &rows, which.site.as_deref())?;
+            known_site(&config, rows.iter().map(|row| row.site.as_str()), which.site.as_deref())?;
             observe::start(&config.log);
             revoke(store.as_ref(), rows, &which, format).await
         }
@@ -108,7 +108,7 @@ async fn run(file: &Path, command: Command) -> Result<(), String> {
 }
 
 /// The store, if there is one already.
-fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
+pub(super) fn open(config: &Config) -> Result<Arc<dyn Everything>, String> {
     let StoreUrl::Sqlite(path) = &config.store.url;
     let path = config.folder.join(path);
     if !path.exists() {
@@ -117,12 +117,12 @@ fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
             path.display()
         ));
     }
-    Ok(store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?)
+    store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())
 }
 
 /// Ends what was asked for: also sessions that are over but not swept yet, and those whose secret is lost.
 async fn revoke(
-    store: &dyn Store,
+    store: &dyn Everything,
     rows: Vec<SessionRow>,
     which: &Which,
     format: Format,
@@ -142,6 +142,11 @@ async fn revoke(
     for row in &ended {
         tracing::info!(session = %row.key, site = row.site, user = row.user, "session revoked by an operator");
     }
+    let revoked = ended.iter().map(|row| audit::revoked(&row.site, &row.user)).collect();
+    // They are over; that this cannot be written down must not look as if they were not.
+    if let Err(error) = store.append_audit(revoked).await {
+        tracing::error!(%error, "the revocation cannot be written to the audit trail");
+    }
     match format {
         Format::Json => show(&ended, format),
         Format::Human if ended.len() == 1 => print::line("1 session ended"),
@@ -155,11 +160,15 @@ fn is_of(row: &SessionRow, user: Option<&str>, site: Option<&str>) -> bool {
         && site.is_none_or(|site| site == row.site)
 }
 
-/// A site that neither the configuration nor any session knows is a slip of the pen; to find nothing there would hide it.
-fn known_site(config: &Config, rows: &[SessionRow], site: Option<&str>) -> Result<(), String> {
+/// A site that neither the configuration nor any row knows is a slip of the pen; to find nothing there would hide it.
+pub(super) fn known_site<'r>(
+    config: &Config,
+    mut rows: impl Iterator<Item = &'r str>,
+    site: Option<&str>,
+) -> Result<(), String> {
     let Some(site) = site else { return Ok(()) };
     let names: Vec<&str> = config.sites.iter().map(|site| site.as_ref().name.as_ref().as_str()).collect();
-    if names.contains(&site) || rows.iter().any(|row| row.site == site) {
+    if names.contains(&site) || rows.any(|row| row == site) {
         return Ok(());
     }
     Err(format!("there is no site `{}`; there are: {}", print::plain(site), names.join(", ")))

@@ -4,13 +4,10 @@ use super::finding::nearest;
 
 /// Keys that are part of the file's shape, but that this version does not act on. They are refused, so that nobody
 /// relies on what does not happen.
-const NOT_YET: &[(&str, &str)] = &[
-    (
-        "acme",
-        "certificates are not fetched by the gate yet; name files that an ACME client keeps, they are read anew when they change",
-    ),
-    ("hold_posts", "holding a form until its sender has signed in is not built in yet"),
-];
+const NOT_YET: &[(&str, &str)] = &[(
+    "acme",
+    "certificates are not fetched by the gate yet; name files that an ACME client keeps, they are read anew when they change",
+)];
 
 /// The message for an operator: what the reader said, with the nearest known key.
 pub(super) fn explain(message: &str) -> String {

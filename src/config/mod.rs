@@ -26,6 +26,9 @@ use crate::cms::Description;
 use crate::secret::Secret;
 use crate::{admin, limits, listen, mail, observe, pages, password, session, store, tls};
 
+/// The most that `hold_posts` may be, in bytes: so much memory a form may take while it is kept.
+const LARGEST_HELD: u64 = 64 << 20;
+
 /// Everything `proxy.toml` says.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +54,9 @@ pub struct Config {
     /// What is logged.
     #[serde(default)]
     pub log: observe::Settings,
+    /// How long what happened is kept.
+    #[serde(default)]
+    pub audit: observe::audit::Settings,
     /// How passwords of local users are hashed.
     #[serde(default)]
     pub local_users: password::Settings,
@@ -186,6 +192,12 @@ impl Config {
                     )
                 }
                 Ok(_) => {}
+            }
+            if site.hold_posts.as_u64() > LARGEST_HELD {
+                error(
+                    name.span().start,
+                    "hold_posts is larger than 64 MiB, and a form being kept is held in memory; write \"64 MiB\" or less".to_owned(),
+                );
             }
             if let Some(name) = site.rewrite.types.iter().find(|name| !name.contains('/')) {
                 error(

@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::backends::Backends;
 use super::url::SiteUrl;
+use super::values::Size;
 use crate::{forward, gate, identity, recovery, rewrite};
 
 /// One site.
@@ -36,6 +37,10 @@ pub struct Site {
     /// The fields that tell the backend who is signed in; none.
     #[serde(default)]
     pub identity_headers: identity::Headers,
+    /// The largest form, in bytes, that is kept for a person whose session has run out until they have signed in again; 1 MiB,
+    /// at most 64 MiB. `"0"` keeps none.
+    #[serde(default = "one_mebibyte")]
+    pub hold_posts: Size,
     /// Further names and addresses of the backend, which must not get out either.
     #[serde(default)]
     pub internal_names: Vec<String>,
@@ -51,6 +56,10 @@ pub struct Site {
     /// What is rewritten besides what is known, and what is done about what stays.
     #[serde(default)]
     pub rewrite: rewrite::Settings,
+}
+
+fn one_mebibyte() -> Size {
+    Size::bytes(1 << 20)
 }
 
 fn plone() -> Spanned<String> {

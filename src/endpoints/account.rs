@@ -4,6 +4,7 @@ use hyper::body::Incoming;
 
 use super::form::{self, Bad, Form};
 use crate::config::SignIn;
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{ChangeError, ChangeForm, ErrorKind, Page, SessionLine};
 use crate::recovery::{self, Changing};
 use crate::session::Session;
@@ -18,7 +19,7 @@ pub(super) fn show(visit: &Visit<'_>) -> Answer {
 fn page(visit: &Visit<'_>, change: ChangeForm) -> Answer {
     let Some(session) = &visit.session else { return visit.sign_in_first(false) };
     let shared = visit.shared();
-    let now = shared.clock.now();
+    let now = shared.sessions.now();
     let sessions = shared.sessions.list(Some(session.site()), Some(session.user()));
     let clients: Vec<String> = sessions.iter().map(|session| session.client().to_string()).collect();
     let lines: Vec<SessionLine<'_>> = sessions
@@ -59,13 +60,9 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     }
     match visit.shared().sessions.end_others(session).await {
         Ok(ended) => {
-            tracing::info!(
-                id = visit.caller.request_id,
-                site = visit.site.name,
-                user = session.user(),
-                ended,
-                "signed out elsewhere"
-            );
+            let detail = format!("{ended} other sessions ended by their user");
+            let event = Event::new(Kind::Revocation, "ok").account(session.user(), true).detail(&detail);
+            visit.shared().audit.record(&Origin::of(visit), event);
             show(visit)
         }
         Err(error) => {

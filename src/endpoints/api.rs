@@ -21,7 +21,7 @@ use crate::visit::{Answer, Visit};
 const DESCRIPTION: &str = include_str!("openapi.json");
 
 /// The names a user name goes by: scripts were written for other gates, too.
-const USERNAME: &[&str] = &["username", "userid", "login", "email"];
+const USERNAME: &[&str] = &["username", "userid", "login", "email", "eMail"];
 
 pub(super) async fn answer(visit: &Visit<'_>, api: Api, body: Incoming) -> Answer {
     let (asks, redeems) = (visit.site.requests_reset(), visit.site.redeems());
@@ -55,8 +55,8 @@ pub(super) fn session(visit: &Visit<'_>) -> Answer {
     let extra = [
         ("username", session.user().into()),
         ("site", session.site().into()),
-        ("since", moment(session.created())),
-        ("until", moment(session.expires())),
+        ("since", moment(visit.shared().sessions.on_the_wall(session.created()))),
+        ("until", moment(visit.shared().sessions.on_the_wall(session.expires()))),
     ];
     visit.outcome(page, "ok", extra, "own")
 }
@@ -66,9 +66,7 @@ async fn sign_out_now(visit: &Visit<'_>) -> Answer {
         return problem(visit, kind, verdict);
     }
     match sign_out::end(visit).await {
-        Ok(()) => {
-            visit.outcome(Page::SignedOut, "ok", [], "signed_out").with_cookie(Some(sign_out::clear(visit)))
-        }
+        Ok(()) => sign_out::clear(visit, visit.outcome(Page::SignedOut, "ok", [], "signed_out")),
         Err(kind) => problem(visit, kind, "store_failed"),
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
         Err(Bad::Expired(form)) => (form, false),
     };
     let next = next_of(visit, Some(&form.text("next")));
-    let username = form.any(&["username", "userid", "login", "email"]);
+    let username = form.any(&["username", "userid", "login", "email", "eMail"]);
     let wrong = |error| page(visit, &username, &next, Some(error));
     if !fresh {
         return wrong(ForgotError::FormExpired);

@@ -8,6 +8,7 @@ mod assets;
 mod auth;
 mod forgot_password;
 mod form;
+mod held;
 mod reset_password;
 mod sign_in;
 mod sign_out;
@@ -19,7 +20,12 @@ use crate::gate::{Endpoint, Next};
 use crate::pages::ErrorKind;
 use crate::visit::{Answer, Visit};
 
+pub(crate) use self::held::{confirmed, offer_after_sign_in};
 pub(crate) use self::reset_password::capture;
+
+/// The store cannot be written at present; it may be in a minute.
+pub(crate) const STORE_FAILED: ErrorKind =
+    ErrorKind::Unavailable { retry_after: std::time::Duration::from_secs(60) };
 
 /// Answers a request to one of the gate's own pages.
 pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Incoming) -> Answer {
@@ -33,6 +39,7 @@ pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Inco
             | Endpoint::ForgotPassword
             | Endpoint::ResetPassword
             | Endpoint::Account
+            | Endpoint::Held
     );
     match visit.caller.parts.method {
         Method::GET | Method::HEAD => match endpoint {
@@ -41,6 +48,7 @@ pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Inco
             Endpoint::ForgotPassword if visit.site.offers_reset() => forgot_password::show(visit),
             Endpoint::ResetPassword if visit.site.redeems() => reset_password::show(visit).await,
             Endpoint::Account => account::show(visit),
+            Endpoint::Held => held::show(visit).await,
             Endpoint::Asset(name) => assets::show(visit, name),
             Endpoint::Health => assets::health(),
             Endpoint::Auth => auth::answer(visit),
@@ -54,6 +62,7 @@ pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Inco
             }
             Endpoint::ResetPassword if visit.site.redeems() => reset_password::submit(visit, body).await,
             Endpoint::Account => account::submit(visit, body).await,
+            Endpoint::Held => held::submit(visit, body).await,
             _ => visit.problem(ErrorKind::NotFound, "own"),
         },
         _ => {

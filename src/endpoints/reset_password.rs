@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 
 use super::form::{self, Bad, Form};
 use crate::cms::Verdict;
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{DeadLink, Page, ResetError};
 use crate::recovery::{self, Dead, Redeeming, Ticket, Way};
 use crate::secret::Secret;
@@ -19,23 +20,33 @@ const FORM: &str = "reset-password";
 
 /// Takes the token out of a reset link's address and leads on to the form.
 pub(crate) async fn capture(visit: &Visit<'_>, token: Option<Secret>, user: Option<String>) -> Answer {
+    let said = |event: Event<'_>| visit.shared().audit.record(&Origin::of(visit), event);
     let Some(token) = token else {
+        said(Event::new(Kind::LinkOpened, Verdict::Invalid.as_str()));
         return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link_bad");
     };
+    let opened = Event::new(Kind::LinkOpened, Verdict::Ok.as_str());
     let ticket = match Way::at(visit.site) {
         Way::Cms => Ticket { token, user, browser: None },
         // Who only looks whether a link leads anywhere has not opened it.
         Way::Issued if visit.caller.parts.method == Method::HEAD => {
             return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link");
         }
-        Way::Issued => match recovery::open(visit, token).await {
+        Way::Issued => match recovery::open(visit, token.clone()).await {
             Ok(ticket) => ticket,
             Err(dead) => {
-                tracing::info!(id = visit.caller.request_id, site = visit.site.name, client = %visit.client.ip(), verdict = dead.verdict().as_str(), evidence = dead.as_str(), "a dead reset link opened");
+                let event = Event::new(Kind::LinkOpened, dead.verdict().as_str());
+                said(event.link(&token).detail(dead.as_str()));
                 return visit.page(Page::ResetDead { reason: reason(dead) }, "reset_link_dead");
             }
         },
     };
+    let opened = opened.link(&ticket.token);
+    said(match (Way::at(visit.site), &ticket.user) {
+        // The gate's own link is its user's for certain; in a CMS's anybody can write a name.
+        (Way::Issued, Some(user)) => opened.account(user, true),
+        _ => opened,
+    });
     visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link").with_cookie(ticket.cookie(visit))
 }
 

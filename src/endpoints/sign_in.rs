@@ -3,10 +3,12 @@
 use hyper::body::Incoming;
 
 use super::form::{self, Bad, Form};
-use super::{go_on, next_of};
+use super::{go_on, held, next_of};
 use crate::gate::Next;
+use crate::held::LastUser;
 use crate::identity::{self, Person, Vouched};
-use crate::pages::{Page, SignInError};
+use crate::observe::audit::{Event, Kind, Origin};
+use crate::pages::{Page, SignInError, SignInNotice};
 use crate::session::NewSession;
 use crate::session::cookie::{self, Name};
 use crate::visit::{Answer, Visit};
@@ -18,7 +20,12 @@ pub(super) fn show(visit: &Visit<'_>) -> Answer {
     if visit.session.is_some() {
         return visit.redirect(http::StatusCode::FOUND, next.as_str(), "signed_in_already");
     }
-    page(visit, &visit.query("username").unwrap_or_default(), &next, None, visit.query("ended").is_some())
+    let notice = match visit.query("kept").as_deref() {
+        Some("1") => Some(SignInNotice::Kept),
+        Some(_) => Some(SignInNotice::Lost),
+        None => visit.query("ended").map(|_| SignInNotice::Ended),
+    };
+    page(visit, &visit.query("username").unwrap_or_default(), &next, None, notice)
 }
 
 fn page(
@@ -26,16 +33,13 @@ fn page(
     username: &str,
     next: &Next,
     error: Option<SignInError>,
-    session_ended: bool,
+    notice: Option<SignInNotice>,
 ) -> Answer {
     let (csrf, cookie) = form::token(visit, FORM);
     let remember = visit.shared().config.session.can_remember().then_some(false);
     let verdict = if error.is_some() { "not_signed_in" } else { "own" };
     visit
-        .page(
-            Page::SignIn { username, next: next.as_str(), csrf: &csrf, error, remember, session_ended },
-            verdict,
-        )
+        .page(Page::SignIn { username, next: next.as_str(), csrf: &csrf, error, remember, notice }, verdict)
         .with_cookie(cookie)
 }
 
@@ -45,16 +49,16 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
         Err(Bad::Answer(answer)) => return *answer,
         Err(Bad::Expired(form)) => {
             let next = next_of(visit, Some(&form.text("next")));
-            return page(visit, &form.text("username"), &next, Some(SignInError::FormExpired), false);
+            return page(visit, &form.text("username"), &next, Some(SignInError::FormExpired), None);
         }
     };
     let next = next_of(visit, Some(&form.text("next")));
     let username = form.text("username");
-    let wrong = |error| page(visit, &username, &next, Some(error), false);
+    let wrong = |error| page(visit, &username, &next, Some(error), None);
     let error = match identity::vouch(visit, &username, &form.secret("password")).await {
         Vouched::Yes(person) => {
             let remember = !form.text("remember").is_empty();
-            match begin(visit, &person, remember, &next).await {
+            match begin(visit, &username, &person, remember, &next).await {
                 Some(answer) => return answer,
                 // Changed, disabled or removed while the password was being compared.
                 None => SignInError::WrongCredentials,
@@ -70,7 +74,13 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
 }
 
 /// Begins a session, with a new id, and ends the one the browser had; `None` if nobody vouches for the person any more.
-async fn begin(visit: &Visit<'_>, person: &Person, remember: bool, next: &Next) -> Option<Answer> {
+async fn begin(
+    visit: &Visit<'_>,
+    typed: &str,
+    person: &Person,
+    remember: bool,
+    next: &Next,
+) -> Option<Answer> {
     let (shared, user) = (visit.shared(), person.user.as_str());
     let new = NewSession {
         site: &visit.site.name,
@@ -98,17 +108,28 @@ async fn begin(visit: &Visit<'_>, person: &Person, remember: bool, next: &Next) 
             return None;
         }
         Ok((id, session)) => {
-            tracing::info!(id = visit.caller.request_id, site = visit.site.name, user, client = %visit.client.ip(), remember, "signed in");
-            go_on(visit, next, "signed_in").with_cookie(Some(cookie::set(
-                Name::Session,
-                &visit.site.cookies,
-                id.text().expose(),
-                session.max_age(shared.clock.now()),
-            )))
+            let event = Event::new(Kind::SignIn, "ok").account(user, true);
+            shared.audit.record(&Origin::of(visit), event.detail(if remember { "remembered" } else { "" }));
+            let answer = if held::offered(visit, user).await.is_empty() {
+                go_on(visit, next, "signed_in")
+            } else {
+                visit.to_own(http::StatusCode::SEE_OTHER, "held", "", "signed_in")
+            };
+            let (names, max_age) = (&visit.site.cookies, session.max_age(shared.sessions.now()));
+            let last = LastUser::seal(&shared.sealer, session.key(), &visit.site.name, user)
+                .filter(|_| visit.site.hold_posts > 0)
+                .map(|last| cookie::set(Name::Last, names, &last, max_age));
+            answer
+                .with_cookie(Some(cookie::set(Name::Session, names, id.text().expose(), max_age)))
+                .with_cookie(last)
+                .with_cookie(identity::known::cookie(visit, typed, user))
         }
         Err(error) => {
+            shared
+                .audit
+                .record(&Origin::of(visit), Event::new(Kind::SignIn, "store_failed").account(user, true));
             tracing::error!(id = visit.caller.request_id, %error, "a session cannot be kept");
-            visit.problem(crate::pages::ErrorKind::Internal, "store_failed")
+            page(visit, user, next, Some(SignInError::NotKept), None)
         }
     })
 }

@@ -6,6 +6,7 @@ use super::form::{self, Bad, Form};
 use super::next_of;
 use crate::cms::{KeptCookies, SignOut};
 use crate::config::SignIn;
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{ErrorKind, Page};
 use crate::session::cookie::{self, Name};
 use crate::visit::{Answer, Visit};
@@ -28,14 +29,15 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
         Err(Bad::Expired(_)) => return show(visit),
     }
     match end(visit).await {
-        Ok(()) => visit.page(Page::SignedOut, "signed_out").with_cookie(Some(clear(visit))),
+        Ok(()) => clear(visit, visit.page(Page::SignedOut, "signed_out")),
         Err(kind) => visit.problem(kind, "store_failed"),
     }
 }
 
-/// The cookie that takes the session's away.
-pub(super) fn clear(visit: &Visit<'_>) -> http::HeaderValue {
-    cookie::clear(Name::Session, &visit.site.cookies)
+/// Takes the session's cookies away.
+pub(super) fn clear(visit: &Visit<'_>, answer: Answer) -> Answer {
+    let clear = |name| Some(cookie::clear(name, &visit.site.cookies));
+    answer.with_cookie(clear(Name::Session)).with_cookie(clear(Name::Last))
 }
 
 /// Ends the session, if there is one, here and at the CMS.
@@ -45,7 +47,8 @@ pub(super) async fn end(visit: &Visit<'_>) -> Result<(), ErrorKind> {
         tracing::error!(id = visit.caller.request_id, %error, "a session cannot be ended in the store");
         return Err(ErrorKind::Internal);
     }
-    tracing::info!(id = visit.caller.request_id, site = visit.site.name, user = session.user(), client = %visit.client.ip(), "signed out");
+    let event = Event::new(Kind::SignOut, "ok").account(session.user(), true);
+    visit.shared().audit.record(&Origin::of(visit), event);
     // A local user may have no sign-in there that could be ended.
     let kept = KeptCookies::from_bytes(&session.kept())
         .filter(|kept| visit.site.sign_in == SignIn::Backend || !kept.is_empty());

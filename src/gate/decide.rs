@@ -20,6 +20,8 @@ pub enum Endpoint<'a> {
     ResetPassword,
     /// `account`
     Account,
+    /// `held`
+    Held,
     /// `assets/…`
     Asset(&'a str),
     /// `health`
@@ -75,6 +77,7 @@ impl<'a> Endpoint<'a> {
             "forgot-password" | "mail_password" => Self::ForgotPassword,
             "reset-password" | "password_reset" => Self::ResetPassword,
             "account" => Self::Account,
+            "held" => Self::Held,
             "health" => Self::Health,
             "auth" => Self::Auth,
             path => match path.split_once('/') {

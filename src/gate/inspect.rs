@@ -30,18 +30,37 @@ const LONGEST_HEAD: usize = 16 * 1024;
 pub(super) fn inspection(visit: &Visit<'_>) -> Result<Option<Box<dyn Inspect>>, Fault> {
     let kind = visit.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let judge = || {
-        let asked = Asked {
-            site: Arc::clone(visit.site),
-            path: percent_encoding::percent_decode_str(visit.path).collect(),
-            from: visit.from(),
-            most: if visit.session.is_some() { Access::SignedIn } else { Access::Public },
-        };
+        let most = if visit.session.is_some() { Access::SignedIn } else { Access::Public };
+        let asked = Asked::of(visit, most);
         Box::new(move |name: &[u8], value: Option<&[u8]>| asked.judge(name, value))
     };
     Ok(match Reading::of(kind).map_err(Fault::BodyRefused)? {
         Reading::Other => None,
         Reading::Form => Some(Box::new(Urlencoded::new(judge()))),
         Reading::Multipart(boundary) => Some(Box::new(Multipart::new(judge(), &boundary))),
+    })
+}
+
+/// The inspection of a form that is to be kept until its sender has signed in: what would be refused then, and what holds a
+/// password.
+///
+/// # Errors
+/// As [`inspection`].
+pub(super) fn holding(visit: &Visit<'_>) -> Result<Box<dyn Inspect>, Fault> {
+    let kind = visit.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    let asked = Asked::of(visit, Access::SignedIn);
+    let judge = Box::new(move |name: &[u8], value: Option<&[u8]>| {
+        let lower = name.to_ascii_lowercase();
+        if [&b"passw"[..], b"pwd"].iter().any(|word| memmem::find(&lower, word).is_some()) {
+            return Err("it holds a password");
+        }
+        asked.judge(name, value)
+    });
+    Ok(match Reading::of(kind).map_err(Fault::BodyRefused)? {
+        Reading::Multipart(boundary) => Box::new(Multipart::new(judge, &boundary)),
+        Reading::Form => Box::new(Urlencoded::new(judge)),
+        // `name=value`, a line each.
+        Reading::Other => Box::new(Urlencoded::separated(judge, [b"\r\n", b"\n"])),
     })
 }
 
@@ -118,6 +137,15 @@ struct Asked {
 }
 
 impl Asked {
+    fn of(visit: &Visit<'_>, most: Access) -> Self {
+        Self {
+            site: Arc::clone(visit.site),
+            path: percent_encoding::percent_decode_str(visit.path).collect(),
+            from: visit.from(),
+            most,
+        }
+    }
+
     fn judge(&self, name: &[u8], value: Option<&[u8]>) -> Result<(), &'static str> {
         let dialogue = self.site.cms.dialogue();
         let (name, known) = (field_name(name), String::from_utf8_lossy(value.unwrap_or_default()));
@@ -152,8 +180,12 @@ struct Passing {
 
 impl Urlencoded {
     fn new(judge: Judge) -> Self {
+        Self::separated(judge, [b"&;", b"&"])
+    }
+
+    fn separated(judge: Judge, separators: [&'static [u8]; 2]) -> Self {
         let way = |separators| Passing { separators, field: Vec::new(), is_cut: false };
-        Self { judge, ways: [way(b"&;"), way(b"&")] }
+        Self { judge, ways: separators.map(way) }
     }
 }
 

@@ -9,6 +9,7 @@ mod deadline;
 mod decide;
 mod disposition;
 pub mod health;
+mod hold;
 mod https;
 mod inspect;
 mod leaks;
@@ -29,6 +30,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 pub use self::audience::Audience;
 pub use self::decide::{Api, Decision, Endpoint, Pass, Question, Reason, all_fields, decide, fields};
+pub(crate) use self::hold::MARK;
 pub use self::next::Next;
 use self::policy::Access;
 pub use self::site::Site;
@@ -194,6 +196,9 @@ impl Worker {
         upgrade: Option<hyper::upgrade::OnUpgrade>,
         entry: &mut Logged<'_>,
     ) -> Answer {
+        if let Some(id) = hold::asked(visit) {
+            return hold::send_on(self, visit, upstream, id, body).await;
+        }
         let named = match named::named(visit) {
             Ok(named) => named,
             Err(misnamed) => return visit.problem(misnamed.kind(), misnamed.verdict()),
@@ -217,19 +222,20 @@ impl Worker {
             Decision::SignIn => {
                 let had =
                     cookie::values(visit.headers(), visit.site.cookies.of(Name::Session)).next().is_some();
-                visit.sign_in_first(had)
+                hold::sign_in(visit, had, hold::hold(visit, admitted.body, body).await)
             }
-            Decision::Refuse(Reason::Rule) => visit.problem(ErrorKind::Forbidden, "denied"),
-            Decision::Refuse(Reason::Closed) => visit.problem(ErrorKind::Forbidden, "closed"),
-            Decision::Refuse(Reason::Credentials) => {
-                visit.problem(ErrorKind::Forbidden, "credentials_in_address")
-            }
+            Decision::Refuse(reason) => refused(visit, reason),
             Decision::Forward(pass) => {
                 if let Some(session) = &visit.session {
                     self.touch(session, visit.path);
                 }
                 let framing = admitted.body.on_stream(visit.caller.parts.version, body.is_end_stream());
-                let sent = relay::Sent { body, framing, upgrade, destination: named.destination };
+                let sent = relay::Sent {
+                    body: relay::SentBody::Arriving(body),
+                    framing,
+                    upgrade,
+                    destination: named.destination,
+                };
                 relay::relay(visit, pass, upstream, sent).await
             }
         }
@@ -271,6 +277,16 @@ fn refuse(caller: &Caller<'_>, refusal: Refusal) -> Answer {
         answer.response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer
+}
+
+/// Says that it is not allowed.
+fn refused(visit: &Visit<'_>, reason: Reason) -> Answer {
+    let verdict = match reason {
+        Reason::Rule => "denied",
+        Reason::Closed => "closed",
+        Reason::Credentials => "credentials_in_address",
+    };
+    visit.problem(ErrorKind::Forbidden, verdict)
 }
 
 /// Puts the question that [`decide`] answers.

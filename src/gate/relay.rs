@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, IF_RANGE, LOCATION,
     ORIGIN, RANGE, REFERER, SET_COOKIE, UPGRADE, USER_AGENT, WWW_AUTHENTICATE,
@@ -33,9 +34,17 @@ const STRANGERS_SPOOL: Size = Size::bytes(1 << 20);
 /// How often a tunnel asks whether its session still lives.
 const TUNNEL_CHECK: Duration = Duration::from_secs(5);
 
+/// The body of a request.
+pub(super) enum SentBody {
+    /// As the client sends it.
+    Arriving(Incoming),
+    /// As it was held.
+    Held(Bytes),
+}
+
 /// What a client sent, besides the head.
 pub(super) struct Sent {
-    pub(super) body: Incoming,
+    pub(super) body: SentBody,
     pub(super) framing: Framing,
     pub(super) upgrade: Option<OnUpgrade>,
     /// Where it copies or moves to, as it was judged.
@@ -116,15 +125,24 @@ async fn request_body(
     framing: Framing,
     pass: Pass,
     upstream: &Upstream,
-    body: Incoming,
+    body: SentBody,
 ) -> Result<RequestBody, Fault> {
-    let inspect = match pass {
+    let mut inspect = match pass {
         _ if framing == Framing::None => return Ok(RequestBody::Empty),
         Pass::Visitor | Pass::Nobody => inspection(visit)?,
         // It is allowed to reach those forms: that is what it is trusted for.
         Pass::Trusted => None,
     };
     let translation = Translation::of(&visit.site.origins, visit.headers());
+    let body = match body {
+        SentBody::Arriving(body) => body,
+        SentBody::Held(bytes) => {
+            if let Some(inspect) = &mut inspect {
+                inspect.inspect(&bytes).and_then(|()| inspect.finish()).map_err(Fault::BodyRefused)?;
+            }
+            return Ok(RequestBody::Full(forward::full(translated(translation, bytes))));
+        }
+    };
     match framing {
         Framing::None => Ok(RequestBody::Empty),
         Framing::Length(length) if length > upstream.settings().body_limit.as_u64() => {
@@ -143,6 +161,13 @@ async fn request_body(
             forward::spool(body, &settings, inspect, translation).await
         }
     }
+}
+
+fn translated(translation: Option<Translation>, bytes: Bytes) -> Bytes {
+    let Some(mut translation) = translation else { return bytes };
+    let mut pieces = translation.push(bytes);
+    pieces.extend(translation.finish());
+    pieces.concat().into()
 }
 
 /// What the client may not say itself: who it is, and that it is trusted.

@@ -53,6 +53,8 @@ pub struct Site {
     pub backends: Arc<Standing>,
     /// How patient to be with it.
     pub forward: forward::Settings,
+    /// The largest form that is kept until its sender has signed in, in bytes; 0 for none.
+    pub hold_posts: u64,
     /// Inside and outside.
     pub origins: Arc<Origins>,
     /// What is counted of it.
@@ -142,6 +144,7 @@ impl Site {
             destination,
             backends,
             forward: site.forward.clone(),
+            hold_posts: site.hold_posts.as_u64(),
             origins: Arc::new(origins),
             metrics: Arc::default(),
             reset: site.password_reset.clone(),

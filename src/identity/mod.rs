@@ -5,16 +5,18 @@
 //! backend that is down is no refusal.
 
 mod headers;
+pub mod known;
 mod local;
+mod regulation;
 
 use std::time::Duration;
 
 pub use self::headers::Headers;
 pub use self::local::UserName;
+use self::regulation::Attempt;
 use crate::cms::{KeptCookies, SignIn};
 use crate::config;
-use crate::limits::Action;
-use crate::observe::access::loggable_user;
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::secret::Secret;
 use crate::store::Groups;
 use crate::visit::Visit;
@@ -65,34 +67,31 @@ pub async fn still_vouches(visit: &Visit<'_>, person: &Person) -> bool {
     }
 }
 
-/// How long a refusal takes at least. A CMS refuses an unknown name and a wrong password at slightly different speeds, and
-/// Plone takes about 50 ms for either; five times that hides the difference in what it takes to answer at all.
-const REFUSAL_FLOOR: Duration = Duration::from_millis(250);
+/// A refusal takes this long, or twice, or three times … A CMS refuses an unknown name and a wrong password at slightly different
+/// speeds, and Plone takes about 50 ms for either; five times that hides the difference in what it takes to answer at all. Only
+/// a CMS that takes longer than a step for the one and not for the other can still be told by it.
+const REFUSAL_STEP: Duration = Duration::from_millis(250);
 
 /// Asks whether this is the account's password.
 pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouched {
-    let (limits, site, client) = (&visit.shared().limits, visit.site.name.as_str(), visit.client.ip());
     let user = username.trim();
     if user.is_empty() || password.expose().is_empty() {
         return Vouched::Missing;
     }
     let said = |verdict: &'static str, evidence: &str| {
         visit.site.metrics.sign_ins.count(verdict, "");
-        tracing::info!(id = visit.caller.request_id, site, user = loggable_user(user), %client, verdict, evidence, "sign-in attempt");
+        let event = Event::new(Kind::SignIn, verdict).account(user, false).detail(evidence);
+        visit.shared().audit.record(&Origin::of(visit), event);
     };
-    if let Err(wait) = limits
-        .check_client(Action::SignIn, client)
-        .and_then(|()| limits.check_account(Action::SignIn, site, user))
-    {
-        said("limited", "");
-        return Vouched::Limited(wait.as_duration());
-    }
     // Only what fails is counted in the end.
-    let forgive = || {
-        limits.forgive_client(Action::SignIn, client);
-        limits.forgive_account(Action::SignIn, site, user);
+    let attempt = match Attempt::begin(visit, user).await {
+        Ok(attempt) => attempt,
+        Err(wait) => {
+            said("limited", "");
+            return Vouched::Limited(wait);
+        }
     };
-    let floor = tokio::time::Instant::now() + REFUSAL_FLOOR;
+    let began = tokio::time::Instant::now();
     let (outcome, evidence) = match visit.site.sign_in {
         config::SignIn::Backend => ask_cms(visit, user, password).await,
         config::SignIn::Local => {
@@ -102,13 +101,16 @@ pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouc
     };
     match &outcome {
         Vouched::Yes(_) => {
-            forgive();
+            attempt.forgive(true);
             visit.site.metrics.sign_ins.count("ok", "");
             return outcome;
         }
-        Vouched::No => said("refused", &evidence),
+        Vouched::No => {
+            attempt.fail();
+            said("refused", &evidence);
+        }
         other => {
-            forgive();
+            attempt.forgive(false);
             let verdict = match other {
                 Vouched::Unclear => "unknown",
                 Vouched::Limited(_) => "limited",
@@ -117,7 +119,7 @@ pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouc
             said(verdict, &evidence);
         }
     }
-    tokio::time::sleep_until(floor).await;
+    tokio::time::sleep_until(began + even(began.elapsed())).await;
     outcome
 }
 
@@ -130,5 +132,23 @@ async fn ask_cms(visit: &Visit<'_>, user: &str, password: &Secret) -> (Vouched, 
         SignIn::Refused => (Vouched::No, String::new()),
         SignIn::Unknown { evidence } => (Vouched::Unclear, evidence),
         SignIn::Unreachable { evidence } => (Vouched::Unreachable, evidence),
+    }
+}
+
+/// The end of the step that a refusal which took so long falls into.
+fn even(took: Duration) -> Duration {
+    let steps = took.as_nanos() / REFUSAL_STEP.as_nanos() + 1;
+    REFUSAL_STEP.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_end_with_a_step() {
+        for (took, ends) in [(0, 250), (1, 250), (249, 250), (250, 500), (251, 500), (1_999, 2_000)] {
+            assert_eq!(even(Duration::from_millis(took)), Duration::from_millis(ends), "{took}");
+        }
     }
 }

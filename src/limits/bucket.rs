@@ -11,7 +11,7 @@ use governor::state::StateStore;
 use governor::state::keyed::ShrinkableKeyedStateStore;
 use governor::{Quota, RateLimiter};
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::config::values::Rate;
 
 /// More keys than this are not kept for one rate: about 3 MiB.
@@ -141,18 +141,14 @@ fn forget_half(entries: &mut HashMap<u128, Nanos>) {
     }
 }
 
-/// The gate's clock as governor wants it: the time since the start, which stands still when the clock is
-/// set back. A clock that jumps must not lock people out for as long as it jumped.
+/// The gate's clock as governor wants it: the time that has elapsed. A clock that is set must neither lock people out nor
+/// let them off.
 #[derive(Clone)]
-pub(super) struct SteadyClock {
-    clock: Arc<dyn Clock>,
-    reading: Arc<Mutex<(Timestamp, Duration)>>,
-}
+pub(super) struct SteadyClock(Arc<dyn Clock>);
 
 impl SteadyClock {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        let reading = Arc::new(Mutex::new((clock.now(), Duration::ZERO)));
-        Self { clock, reading }
+        Self(clock)
     }
 }
 
@@ -160,11 +156,6 @@ impl governor::clock::Clock for SteadyClock {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, elapsed) = *reading;
-        let now = self.clock.now();
-        let elapsed = elapsed.saturating_add(now.since(last));
-        *reading = (now, elapsed);
-        elapsed
+        self.0.elapsed()
     }
 }

@@ -158,6 +158,14 @@ fn a_clock_set_back_locks_nobody_out() {
 }
 
 #[test]
+fn a_clock_set_forward_lets_nobody_off() {
+    let (limits, clock) = limits("");
+    assert_eq!(passing(&limits, Action::SignIn), 10);
+    clock.set(clock.now().after(60 * MINUTE));
+    assert_eq!(passing(&limits, Action::SignIn), 0);
+}
+
+#[test]
 fn forgiving_what_was_never_counted_gives_no_credit() {
     let (limits, clock) = limits("");
     for _ in 0..100 {

@@ -123,6 +123,9 @@ fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> Resu
 
 async fn keep_house(shared: Arc<Shared>, tls: Option<Arc<Tls>>, ended: oneshot::Receiver<()>) {
     health::begin(&shared);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let trail = Arc::clone(&shared);
+    let audit = tokio::spawn(async move { trail.audit.keep_house(stopped).await });
     let certificates = async {
         loop {
             tokio::time::sleep(LOOK_FOR_CERTIFICATES_EVERY).await;
@@ -133,6 +136,13 @@ async fn keep_house(shared: Arc<Shared>, tls: Option<Arc<Tls>>, ended: oneshot::
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
             shared.limits.sweep();
+            if let Err(error) = shared.held.sweep().await {
+                tracing::error!(%error, "held forms that have run out cannot be removed");
+            }
+            let before = shared.clock.now().before(shared.config.limits.known_browser.as_duration());
+            if let Err(error) = shared.browsers.prune_browsers(before).await {
+                tracing::error!(%error, "what is known of browsers cannot be tidied in the store");
+            }
         }
     };
     tokio::select! {
@@ -144,6 +154,9 @@ async fn keep_house(shared: Arc<Shared>, tls: Option<Arc<Tls>>, ended: oneshot::
     if let Err(error) = shared.sessions.flush().await {
         tracing::error!(%error, "the last uses of sessions could not be written down");
     }
+    drop(stop);
+    // A panic in it is reported where it happens.
+    let _ = audit.await;
 }
 
 impl Running {

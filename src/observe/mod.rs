@@ -1,9 +1,10 @@
 //! What the gate says of itself: one line a request, and what went wrong.
 //!
 //! No line ever holds a password, token, cookie or query: a request is logged by its path with reset tokens masked,
-//! see [`access`].
+//! see [`access`]. What concerns accounts is also kept, see [`audit`].
 
 pub mod access;
+pub mod audit;
 pub mod metrics;
 
 use serde::Deserialize;
@@ -52,8 +53,9 @@ pub enum Level {
 /// Sends the log to standard error for the rest of the process.
 pub fn start(settings: &Settings) {
     let level = match settings.level {
-        Level::Error => "error",
-        Level::Warn => "warn",
+        // The audit trail is part of it at any level.
+        Level::Error => "error,audit=info",
+        Level::Warn => "warn,audit=info",
         Level::Info => "info",
         // The libraries' own debug lines show headers, and headers hold secrets.
         Level::Debug => "info,lychgate=debug",
@@ -65,6 +67,7 @@ pub fn start(settings: &Settings) {
     // A log that was started before stays: that is so only in tests.
     let _ = match settings.format {
         Format::Human => builder.try_init(),
-        Format::Json => builder.json().flatten_event(true).try_init(),
+        // With the target, by which the events of the audit trail can be told from the rest.
+        Format::Json => builder.json().flatten_event(true).with_target(true).try_init(),
     };
 }

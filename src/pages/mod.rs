@@ -49,7 +49,8 @@ use serde::Deserialize;
 pub use assets::Asset;
 pub use language::{LANGUAGE_COOKIE, LANGUAGE_PARAMETER, Language};
 pub use page::{
-    ChangeError, ChangeForm, DeadLink, ErrorKind, ForgotError, Page, ResetError, SessionLine, SignInError,
+    ChangeError, ChangeForm, DeadLink, ErrorKind, ForgotError, HeldLine, Page, ResetError, SessionLine,
+    SignInError, SignInNotice,
 };
 pub use problem::{LoadError, Problem};
 pub use response::{CONTENT_SECURITY_POLICY, json_error, set_retry_after};
@@ -313,9 +314,11 @@ impl Pages {
     fn tried(self, folder: &Path) -> Result<Self, LoadError> {
         let moment = Duration::from_secs(60);
         let sessions = [SessionLine { current: true, client: "192.0.2.1", age: moment, idle: moment }];
+        let forms =
+            [HeldLine { id: "sample", path: "/sample", action: "/sample", age: moment, unclear: true }];
         let mut problems: Vec<Problem> = Vec::new();
         for catalogue in &self.catalogues {
-            for page in page::specimens("/sample", &sessions) {
+            for page in page::specimens("/sample", &sessions, &forms) {
                 let around = Around {
                     site_name: Some("Sample"),
                     prefix: "/_gate",

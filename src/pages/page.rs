@@ -23,8 +23,8 @@ pub enum Page<'a> {
         error: Option<SignInError>,
         /// Whether to offer to be remembered, and whether the box is ticked; `None` hides it.
         remember: Option<bool>,
-        /// Whether the visitor was signed in and no longer is; said kindly above the form.
-        session_ended: bool,
+        /// Why it is shown, where that is not plain; said kindly above the form.
+        notice: Option<SignInNotice>,
     },
     /// Asks before signing out. Fields: `next csrf`.
     SignOut {
@@ -83,6 +83,18 @@ pub enum Page<'a> {
         /// The form to change the password, for local users. Fields: `current_password password password_confirm csrf`.
         change: Option<ChangeForm>,
     },
+    /// Offers forms that came after the session had run out. Sends to the line's `action`, discards with `id`; both with `csrf`.
+    Held {
+        /// The token that proves the forms are ours.
+        csrf: &'a str,
+        /// The forms, the oldest first.
+        forms: &'a [HeldLine<'a>],
+    },
+    /// Says that there is no form to send (any more).
+    HeldGone {
+        /// Whether it is being sent at this moment.
+        busy: bool,
+    },
     /// An error that ends the request.
     Error {
         /// Which.
@@ -90,6 +102,17 @@ pub enum Page<'a> {
         /// The path to try again, where trying again is safe.
         retry: Option<&'a str>,
     },
+}
+
+/// Why a visitor is asked to sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInNotice {
+    /// They were signed in and no longer are.
+    Ended,
+    /// The form they sent is kept until they are signed in again.
+    Kept,
+    /// The form they sent could not be kept.
+    Lost,
 }
 
 /// Why a sign-in did not happen.
@@ -110,6 +133,8 @@ pub enum SignInError {
     },
     /// The form's token was missing, old or not ours.
     FormExpired,
+    /// The password was right, but a session cannot be kept at present.
+    NotKept,
 }
 
 /// Why no reset mail was asked for. `NoAccount` and `NotSupported` are for `disclose_accounts = true` only.
@@ -224,6 +249,21 @@ pub struct SessionLine<'a> {
     pub idle: Duration,
 }
 
+/// One form that waits to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldLine<'a> {
+    /// Its name.
+    pub id: &'a str,
+    /// Where it was going, as people read it.
+    pub path: &'a str,
+    /// The address to send it to: a path of the site.
+    pub action: &'a str,
+    /// How long ago it came.
+    pub age: Duration,
+    /// Whether it may have been sent already.
+    pub unclear: bool,
+}
+
 /// The errors that end a request, each with words of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -332,29 +372,36 @@ impl ErrorKind {
 
 /// Every page in every state, with harmless values: what an operator's templates are tried on before they serve
 /// anyone. `text` stands wherever a value from outside would.
-pub(super) fn specimens<'a>(text: &'a str, sessions: &'a [SessionLine<'a>]) -> Vec<Page<'a>> {
+pub(super) fn specimens<'a>(
+    text: &'a str,
+    sessions: &'a [SessionLine<'a>],
+    forms: &'a [HeldLine<'a>],
+) -> Vec<Page<'a>> {
     let retry_after = Duration::from_secs(300);
-    let sign_in = |error, remember, session_ended| Page::SignIn {
+    let sign_in = |error, remember, notice| Page::SignIn {
         username: text,
         next: text,
         csrf: text,
         error,
         remember,
-        session_ended,
+        notice,
     };
     let forgot = |error| Page::ForgotPassword { username: text, next: text, csrf: text, error };
     let reset = |error| Page::ResetPassword { username: text, csrf: text, error };
     let account = |sessions, change| Page::Account { username: text, csrf: text, sessions, change };
     let error = |kind| Page::Error { kind, retry: None };
     vec![
-        sign_in(None, None, false),
-        sign_in(None, Some(false), true),
-        sign_in(Some(SignInError::Missing), Some(true), false),
-        sign_in(Some(SignInError::WrongCredentials), Some(false), false),
-        sign_in(Some(SignInError::Unreachable), None, false),
-        sign_in(Some(SignInError::NotConfirmed), None, false),
-        sign_in(Some(SignInError::Limited { retry_after }), None, false),
-        sign_in(Some(SignInError::FormExpired), None, false),
+        sign_in(None, None, None),
+        sign_in(None, Some(false), Some(SignInNotice::Ended)),
+        sign_in(None, Some(false), Some(SignInNotice::Kept)),
+        sign_in(None, Some(false), Some(SignInNotice::Lost)),
+        sign_in(Some(SignInError::Missing), Some(true), None),
+        sign_in(Some(SignInError::WrongCredentials), Some(false), None),
+        sign_in(Some(SignInError::Unreachable), None, None),
+        sign_in(Some(SignInError::NotConfirmed), None, None),
+        sign_in(Some(SignInError::Limited { retry_after }), None, None),
+        sign_in(Some(SignInError::FormExpired), None, None),
+        sign_in(Some(SignInError::NotKept), None, None),
         Page::SignOut { csrf: text, next: text },
         Page::SignedOut,
         forgot(None),
@@ -399,6 +446,9 @@ pub(super) fn specimens<'a>(text: &'a str, sessions: &'a [SessionLine<'a>]) -> V
         account(sessions, Some(ChangeForm::Wrong(ChangeError::Failed))),
         account(sessions, Some(ChangeForm::Wrong(ChangeError::Limited { retry_after }))),
         account(sessions, Some(ChangeForm::Wrong(ChangeError::FormExpired))),
+        Page::Held { csrf: text, forms },
+        Page::HeldGone { busy: false },
+        Page::HeldGone { busy: true },
         error(ErrorKind::BadRequest),
         error(ErrorKind::Forbidden),
         error(ErrorKind::ForbiddenNetwork),

@@ -11,7 +11,7 @@ use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value};
 use super::problem::Problem;
 
 /// The embedded templates. Those with a leading underscore are parts of others.
-const EMBEDDED: [(&str, &str); 9] = [
+const EMBEDDED: [(&str, &str); 10] = [
     ("base.html", include_str!("templates/base.html")),
     ("_field.html", include_str!("templates/_field.html")),
     ("sign-in.html", include_str!("templates/sign-in.html")),
@@ -20,6 +20,7 @@ const EMBEDDED: [(&str, &str); 9] = [
     ("reset-password.html", include_str!("templates/reset-password.html")),
     ("message.html", include_str!("templates/message.html")),
     ("error.html", include_str!("templates/error.html")),
+    ("held.html", include_str!("templates/held.html")),
     ("account.html", include_str!("templates/account.html")),
 ];
 

@@ -32,9 +32,13 @@ fn every_page(pages: &Pages, text: &str, mut see: impl FnMut(&str, &Response<Byt
         SessionLine { current: true, client: text, age: MINUTE * 200, idle: MINUTE },
         SessionLine { current: false, client: text, age: MINUTE * 5000, idle: MINUTE * 5000 },
     ];
+    let forms = [
+        HeldLine { id: text, path: text, action: text, age: MINUTE, unclear: true },
+        HeldLine { id: text, path: text, action: text, age: MINUTE * 50, unclear: false },
+    ];
     for language in &pages.languages {
         let around = Around { site_name: Some(text), request_id: text, here: Some(text), ..around(language) };
-        for page in page::specimens(text, &sessions) {
+        for page in page::specimens(text, &sessions, &forms) {
             let catalogue = pages.catalogue(language).expect("a language");
             let response = pages
                 .try_render(&pages.templates, catalogue, page, &around)
@@ -183,7 +187,7 @@ fn hostile_values_are_shown_as_they_were_typed() {
         csrf: "c",
         error: None,
         remember: None,
-        session_ended: false,
+        notice: None,
     };
     let page = html(&pages.render(page, &around(&language)));
     assert_eq!(all(&page, "#username")[0].attr("value"), Some(hostile));
@@ -216,14 +220,8 @@ fn the_language_link_keeps_next() {
 fn a_switched_off_forgotten_password_is_not_linked_to() {
     let pages = ours();
     let language = pages.language(None, None, None);
-    let sign_in = Page::SignIn {
-        username: "",
-        next: "/a?b",
-        csrf: "",
-        error: None,
-        remember: None,
-        session_ended: false,
-    };
+    let sign_in =
+        Page::SignIn { username: "", next: "/a?b", csrf: "", error: None, remember: None, notice: None };
     for page in [sign_in, Page::ResetDead { reason: DeadLink::Expired }] {
         for on in [true, false] {
             let response = pages.render(page, &Around { forgot_password: on, ..around(&language) });

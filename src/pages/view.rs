@@ -10,7 +10,8 @@ use minijinja::{Value, context};
 
 use super::catalogue::{Catalogue, Unsaid};
 use super::page::{
-    ChangeError, ChangeForm, DeadLink, ErrorKind, ForgotError, Page, ResetError, SessionLine, SignInError,
+    ChangeError, ChangeForm, DeadLink, ErrorKind, ForgotError, HeldLine, Page, ResetError, SessionLine,
+    SignInError, SignInNotice,
 };
 use super::{Around, href};
 use crate::password::Unfit;
@@ -78,10 +79,17 @@ pub(super) struct View<'v> {
 impl View<'_> {
     pub(super) fn sheet(&self, page: Page<'_>) -> Result<Sheet, Unsaid> {
         match page {
-            Page::SignIn { username, next, csrf, error, remember, session_ended } => {
+            Page::SignIn { username, next, csrf, error, remember, notice } => {
                 let own =
                     context! { username, next, csrf, remember, password_words => self.password_words()? };
-                let notice = session_ended.then(|| self.say("sign-in-session-ended")).transpose()?;
+                let notice = notice.map(|notice| {
+                    self.say(match notice {
+                        SignInNotice::Ended => "sign-in-session-ended",
+                        SignInNotice::Kept => "sign-in-form-kept",
+                        SignInNotice::Lost => "sign-in-form-lost",
+                    })
+                });
+                let notice = notice.transpose()?;
                 let sheet = self.sign_in(error, username)?;
                 Ok(Sheet { notice: notice.filter(|_| sheet.alert.is_none()), own, ..sheet })
             }
@@ -119,8 +127,34 @@ impl View<'_> {
                 };
                 Ok(Sheet { own, ..self.account(change)? })
             }
+            Page::Held { csrf, forms } => {
+                let forms = forms.iter().map(|form| self.held(form)).collect::<Result<Vec<_>, _>>()?;
+                Ok(Sheet {
+                    template: "held.html",
+                    title: self.say("held-title")?,
+                    own: context! { csrf, forms, held => href::own(self.around.prefix, "held", "") },
+                    ..Sheet::default()
+                })
+            }
+            Page::HeldGone { busy } => {
+                let home =
+                    context! { text => self.say("back-to-site")?, href => href::local(self.around.home) };
+                let (status, title, text) = if busy {
+                    (StatusCode::CONFLICT, "held-busy-title", "held-busy-text")
+                } else {
+                    (StatusCode::GONE, "held-gone-title", "held-gone-text")
+                };
+                let ways = if busy { vec![self.way("held-look", "held", "")?, home] } else { vec![home] };
+                Ok(Sheet { status, ..self.message("trouble", title, text, None, &ways)? })
+            }
             Page::Error { kind, retry } => self.error(kind, retry),
         }
+    }
+
+    fn held(&self, form: &HeldLine<'_>) -> Result<Value, Unsaid> {
+        let age = self.span(form.age)?;
+        let action = href::local(form.action);
+        Ok(context! { id => form.id, path => form.path, action, age, unclear => form.unclear })
     }
 
     fn sign_in(&self, error: Option<SignInError>, username: &str) -> Result<Sheet, Unsaid> {
@@ -145,6 +179,10 @@ impl View<'_> {
             Some(SignInError::NotConfirmed) => {
                 let sheet = form(StatusCode::BAD_GATEWAY, "", self.alert("sign-in-not-confirmed", &[])?)?;
                 Ok(Sheet { quotable: true, ..sheet })
+            }
+            Some(SignInError::NotKept) => {
+                let sheet = form(StatusCode::SERVICE_UNAVAILABLE, "", self.alert("sign-in-not-kept", &[])?)?;
+                Ok(Sheet { quotable: true, retry_after: Some(Duration::from_secs(60)), ..sheet })
             }
             Some(SignInError::Limited { retry_after }) => {
                 self.limited(form(StatusCode::TOO_MANY_REQUESTS, "", None)?, retry_after)

@@ -7,6 +7,7 @@ use super::redeem::end_sessions;
 use crate::account;
 use crate::limits::Action;
 use crate::mail::Kind;
+use crate::observe::audit;
 use crate::password::{self, Busy, Hash, Unfit, Verified};
 use crate::secret::Secret;
 use crate::session::Session;
@@ -47,8 +48,8 @@ pub async fn change(visit: &Visit<'_>, session: &Session, current: &Secret, new:
         tracing::error!(id = visit.caller.request_id, %error, "a new password cannot be stored");
         Changing::Failed
     });
-    let (site, user, client) = (visit.site.name.as_str(), session.user(), visit.client.ip());
-    tracing::info!(id = visit.caller.request_id, site, user, %client, verdict = changing.as_str(), "password change");
+    let event = audit::Event::new(audit::Kind::PasswordChange, changing.as_str());
+    visit.shared().audit.record(&audit::Origin::of(visit), event.account(session.user(), true));
     changing
 }
 

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::{Dead, Ticket, Way, issued};
 use crate::cms::{Redeemed, Verdict};
+use crate::identity;
 use crate::limits::Action;
 use crate::observe::access::loggable_user;
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::password::Unfit;
 use crate::secret::Secret;
 use crate::store::StoreError;
@@ -50,8 +52,21 @@ impl Redeeming {
 pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password: &Secret) -> Redeeming {
     let (shared, site, client) = (visit.shared(), visit.site.name.as_str(), visit.client.ip());
     let user = username.trim();
+    // The gate's own links know whose they are. A name that the CMS did not look at may be anybody's.
+    let account = ticket.user.as_deref().filter(|_| Way::at(visit.site) == Way::Issued).unwrap_or(user);
+    let is_theirs = |redeeming: &Redeeming| match redeeming {
+        Redeeming::Done(redeemed) => {
+            redeemed.user_id.is_none() || visit.site.cms.dialogue().redeem_checks_user()
+        }
+        _ => true,
+    };
+    let said = |verdict: Verdict, evidence: &str, exists: bool| {
+        visit.site.metrics.resets.count("redeem", verdict.as_str());
+        let event = Event::new(Kind::Redemption, verdict.as_str()).account(account, exists);
+        shared.audit.record(&Origin::of(visit), event.link(&ticket.token).detail(evidence));
+    };
     if let Err(wait) = shared.limits.check_client(Action::ResetAttempt, client) {
-        visit.site.metrics.resets.count("redeem", Verdict::Limited.as_str());
+        said(Verdict::Limited, "client", false);
         return Redeeming::Limited(wait.as_duration());
     }
     let redeeming = match Way::at(visit.site) {
@@ -60,10 +75,11 @@ pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password
         }
         Way::Issued => issued::redeem(visit, ticket, user, password).await,
     };
-    visit.site.metrics.resets.count("redeem", redeeming.verdict().as_str());
-    let (shown, verdict, evidence) =
-        (loggable_user(user), redeeming.verdict().as_str(), redeeming.evidence());
-    tracing::info!(id = visit.caller.request_id, site, user = shown, %client, verdict, evidence, "reset link used");
+    let is_set = redeeming.verdict() == Verdict::Ok && is_theirs(&redeeming);
+    said(redeeming.verdict(), redeeming.evidence(), is_set);
+    if is_set {
+        identity::known::forget_all(visit, account).await;
+    }
     // The gate's own way has ended its users' sessions already, together with the old password.
     if let (Redeeming::Done(redeemed), Way::Cms, Verdict::Ok) =
         (&redeeming, Way::at(visit.site), redeeming.verdict())

@@ -9,7 +9,7 @@ use super::{Way, issued};
 use crate::cms::Verdict;
 use crate::gate::Site;
 use crate::limits::Action;
-use crate::observe::access::loggable_user;
+use crate::observe::audit::{Event, Kind, Origin};
 use crate::visit::Visit;
 
 /// What a request for a reset mail came to, as far as the visitor is told.
@@ -38,11 +38,11 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
     if user.is_empty() {
         return Asked::Missing;
     }
-    let id = visit.caller.request_id.to_owned();
+    let (shared, origin) = (Arc::clone(visit.shared()), Origin::of(visit));
     let said = move |site: &Site, user: &str, verdict: Verdict, evidence: &str| {
         site.metrics.resets.count("request", verdict.as_str());
-        let site = site.name.as_str();
-        tracing::info!(id, site, user = loggable_user(user), %client, verdict = verdict.as_str(), evidence, "reset requested");
+        let event = Event::new(Kind::ResetRequest, verdict.as_str()).account(user, verdict == Verdict::Ok);
+        shared.audit.record(&origin, event.detail(evidence));
     };
     if let Err(wait) = limits.check_client(Action::ResetRequest, client) {
         said(&site, &user, Verdict::Limited, "client");

@@ -412,6 +412,9 @@ impl Grammar {
         }
         // A word gets no port.
         let is_word = matches!(found.kind, Kind::Word { .. }) && found.port_colon.is_none();
+        if becomes_a_tag(text, found, target) {
+            out.push(b' ');
+        }
         if found.kind != Kind::Path {
             match found.dot.map(span) {
                 Some(dot) if dot != b"." => {
@@ -439,6 +442,17 @@ impl Grammar {
             }
         }
     }
+}
+
+/// Whether the match stands where a letter begins a tag and a digit or bracket does not: `<10.0.0.5 onclick=…>` is text to a browser
+/// and to who cleaned the page, `<www.example.org onclick=…>` would be a tag.
+fn becomes_a_tag(text: &[u8], found: &Found, target: &Target) -> bool {
+    let is_letter = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphabetic);
+    let before = text.get(..found.start).unwrap_or_default();
+    matches!(found.kind, Kind::Word { .. } | Kind::User)
+        && (before.ends_with(b"<") || before.ends_with(b"</"))
+        && !is_letter(text.get(found.start))
+        && is_letter(target.host.first())
 }
 
 /// Whether the path prefix stands at a position.

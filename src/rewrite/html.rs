@@ -24,6 +24,8 @@ pub(super) struct Links {
     /// A tag, or what may be the start of something, until it is all there.
     held: Vec<u8>,
     place: Place,
+    /// Whether all of it stands in a conditional comment.
+    in_comment: bool,
     /// How deep in SVG and MathML, where an element may be closed by its own tag.
     foreign: usize,
     /// In a style sheet or an import map: its own way.
@@ -79,6 +81,9 @@ enum Escaped {
 const RAW: [&[u8]; 8] =
     [b"script", b"style", b"textarea", b"title", b"xmp", b"iframe", b"noembed", b"noframes"];
 
+/// No element with a shorter name has a meaning of its own here.
+const SHORTEST_OF_MEANING: usize = 3;
+
 /// What a piece of text becomes.
 struct Pass<'t> {
     text: &'t [u8],
@@ -102,7 +107,7 @@ impl Links {
     pub(super) fn new(way: Way, xml: bool) -> Self {
         let needle = way.first_segment().map(|segment| Finder::new(segment).into_owned());
         let foreign = usize::from(xml);
-        Self { way, needle, held: Vec::new(), place: Place::Text, foreign, inner: None }
+        Self { way, needle, held: Vec::new(), place: Place::Text, in_comment: false, foreign, inner: None }
     }
 
     /// Takes the next piece and gives back what is decided, in at most one piece.
@@ -158,7 +163,7 @@ impl Links {
         }
         loop {
             let step = match self.place {
-                Place::Text => self.text(text, at, &mut tag),
+                Place::Text => self.text(pass, at),
                 Place::Tag(state) => self.tag(pass, tag, at, state),
                 Place::Comment => self.up_to(text, at, comment_end),
                 Place::Conditional => self.conditional(pass, at),
@@ -182,55 +187,84 @@ impl Links {
         }
     }
 
-    /// Text with markup in it, up to the next tag.
+    /// Text with markup in it, and the tags that are all there, up to anything else.
     #[inline]
-    fn text(&mut self, text: &[u8], from: usize, tag: &mut usize) -> Step {
-        let Some(open) = find(text, from, |rest| near(b'<', rest)) else {
-            return Step::Hold(text.len());
-        };
-        let rest = text.get(open..).unwrap_or_default();
-        let next = |places: usize| open.saturating_add(places);
-        match rest {
-            [_] | [_, b'/'] | [_, b'!'] | [_, b'!', b'-'] => return Step::Hold(open),
-            [_, first, ..] if first.is_ascii_alphabetic() => {}
-            [_, b'/', first, ..] if first.is_ascii_alphabetic() => {
-                (*tag, self.place) = (open, Place::Tag(InTag::Name));
-                return Step::At(next(2));
+    fn text(&mut self, pass: &mut Pass<'_>, from: usize) -> Step {
+        let text = pass.text;
+        let mut at = from;
+        while let Some(open) = find(text, at, |rest| near(b'<', rest)) {
+            let rest = text.get(open..).unwrap_or_default();
+            let next = |places: usize| open.saturating_add(places);
+            let name = match rest {
+                [_, first, ..] if first.is_ascii_alphabetic() => next(1),
+                [_, b'/', first, ..] if first.is_ascii_alphabetic() => next(2),
+                _ => match self.no_tag(rest) {
+                    Some(places) if self.place == Place::Text => {
+                        at = next(places);
+                        continue;
+                    }
+                    Some(places) => return Step::At(next(places)),
+                    None => return Step::Hold(open),
+                },
+            };
+            // Most tags are `</a>`, which means nothing here, and many `<p>`, which has nothing in it.
+            let length = plain_name(text.get(name..).unwrap_or_default());
+            let close = name.saturating_add(length);
+            let is_end_tag = name > next(1);
+            if (is_end_tag || length < SHORTEST_OF_MEANING)
+                && text.get(close) == Some(&b'>')
+                && self.foreign == 0
+            {
+                at = close.saturating_add(1);
+                continue;
             }
-            [_, b'/', b'>', ..] => return Step::At(next(3)),
-            [_, b'!', b'-', b'-'] | [_, b'!', b'-', b'-', b'-'] => return Step::Hold(open),
-            [_, b'!', b'-', b'-', b'>', ..] => return Step::At(next(5)),
-            [_, b'!', b'-', b'-', b'-', b'>', ..] => return Step::At(next(6)),
-            [_, b'!', b'-', b'-', b'['] | [_, b'!', b'-', b'-', b'[', b'i' | b'I'] => {
-                return Step::Hold(open);
+            match tag_end(text, close, InTag::Name) {
+                Ok(end) => {
+                    self.whole_tag(pass, open, end);
+                    if self.place != Place::Text {
+                        return Step::At(end);
+                    }
+                    at = end;
+                }
+                Err(state) => {
+                    self.place = Place::Tag(state);
+                    return Step::Hold(open);
+                }
             }
-            [_, b'!', b'-', b'-', b'[', b'i' | b'I', b'f' | b'F', ..] => {
+        }
+        Step::Hold(text.len())
+    }
+
+    /// What else a `<` begins: how many of these bytes to go on behind; `None` if that takes more of them to tell.
+    fn no_tag(&mut self, rest: &[u8]) -> Option<usize> {
+        Some(match rest {
+            [_] | [_, b'/'] | [_, b'!'] | [_, b'!', b'-'] => return None,
+            [_, b'/', b'>', ..] => 3,
+            [_, b'!', b'-', b'-'] | [_, b'!', b'-', b'-', b'-'] => return None,
+            [_, b'!', b'-', b'-', b'>', ..] => 5,
+            [_, b'!', b'-', b'-', b'-', b'>', ..] => 6,
+            [_, b'!', b'-', b'-', b'['] | [_, b'!', b'-', b'-', b'[', b'i' | b'I'] => return None,
+            [_, b'!', b'-', b'-', b'[', b'i' | b'I', b'f' | b'F', ..] if !self.in_comment => {
                 self.place = Place::Conditional;
-                return Step::At(open);
+                0
             }
             [_, b'!', b'-', b'-', ..] => {
                 self.place = Place::Comment;
-                return Step::At(next(4));
+                4
             }
-            [_, b'!', tail @ ..] if self.foreign > 0 && b"[CDATA[".starts_with(tail) => {
-                if tail.len() < 7 {
-                    return Step::Hold(open);
-                }
-                self.place = Place::Cdata;
-                return Step::At(next(9));
+            [_, b'!', tail @ ..] if self.foreign > 0 && b"[CDATA[".starts_with(tail) && tail.len() < 7 => {
+                return None;
             }
             [_, b'!', tail @ ..] if self.foreign > 0 && tail.starts_with(b"[CDATA[") => {
                 self.place = Place::Cdata;
-                return Step::At(next(9));
+                9
             }
-            [_, b'!' | b'?' | b'/', ..] => {
+            [_, second @ (b'!' | b'?' | b'/'), ..] => {
                 self.place = Place::Declaration;
-                return Step::At(next(2).saturating_sub(usize::from(rest.get(1) == Some(&b'?'))));
+                if *second == b'?' { 1 } else { 2 }
             }
-            _ => return Step::At(next(1)),
-        }
-        (*tag, self.place) = (open, Place::Tag(InTag::Name));
-        Step::At(next(1))
+            _ => 1,
+        })
     }
 
     /// A conditional comment that begins at `from`, up to its end. What is in it is a page of its own.
@@ -242,7 +276,8 @@ impl Links {
         self.place = Place::Text;
         if self.needle.as_ref().is_none_or(|needle| pass.mentions(needle, inside, end)) {
             let page = text.get(inside..end).unwrap_or_default();
-            let mut links = Self::new(self.way.clone(), self.foreign > 0);
+            // Comments are not nested: what looks so could be as deep as a page is long.
+            let mut links = Self { in_comment: true, ..Self::new(self.way.clone(), self.foreign > 0) };
             let mapped = [links.push(Bytes::copy_from_slice(page)), links.finish()].concat();
             let same = page.iter().zip(&mapped).take_while(|(old, new)| old == new).count();
             if same < page.len() {
@@ -285,8 +320,7 @@ impl Links {
             }
         }
         let closes_itself = self.foreign > 0 && tag.ends_with(b"/>");
-        // No shorter name has a meaning of its own here.
-        if closes_itself || name.len() < 3 {
+        if closes_itself || name.len() < SHORTEST_OF_MEANING {
             return;
         }
         if is_foreign(name) {
@@ -442,21 +476,37 @@ fn find(text: &[u8], from: usize, search: impl FnOnce(&[u8]) -> Option<usize>) -
 /// Finds a byte that is mostly not far: setting up the search over many bytes would take longer than to look at a few.
 #[inline]
 fn near(byte: u8, text: &[u8]) -> Option<usize> {
-    const NEAR: usize = 12;
+    const NEAR: usize = 32;
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
     let (head, tail) = text.split_at_checked(NEAR).unwrap_or((text, &[]));
-    let found = head.iter().position(|seen| *seen == byte);
-    found.or_else(|| memchr::memchr(byte, tail).map(|at| at.saturating_add(NEAR)))
+    let (words, rest) = head.as_chunks::<8>();
+    for (word, at) in words.iter().zip((0..).step_by(8)) {
+        // Zero where the byte is. The lowest high bit of this shows the first zero.
+        let differs = u64::from_le_bytes(*word) ^ u64::from_ne_bytes([byte; 8]);
+        let zeros = differs.wrapping_sub(ONES) & !differs & HIGHS;
+        if zeros != 0 {
+            return Some(usize::try_from(zeros.trailing_zeros() / 8).unwrap_or(0).saturating_add(at));
+        }
+    }
+    let looked_at = words.len().saturating_mul(8);
+    match rest.iter().position(|seen| *seen == byte) {
+        Some(at) => Some(at.saturating_add(looked_at)),
+        None => memchr::memchr(byte, tail).map(|at| at.saturating_add(NEAR)),
+    }
 }
 
 /// Where the tag ends that goes on at `from`; else the state at the end of the text.
 fn tag_end(text: &[u8], from: usize, state: InTag) -> Result<usize, InTag> {
     let (mut state, mut at) = (state, from);
     if state == InTag::Name {
-        // Most tags have no quotes, and end where any byte says so.
-        let rest = text.get(from..).unwrap_or_default();
-        let first = rest.iter().position(|byte| matches!(byte, b'>' | b'"' | b'\''));
-        if let Some(first) = first.filter(|first| rest.get(*first) == Some(&b'>')) {
-            return Ok(from.saturating_add(first).saturating_add(1));
+        // Most tags are a name and attributes in double quotes.
+        at = at.saturating_add(plain_name(text.get(at..).unwrap_or_default()));
+        while let Some(length) = plain_attribute(text.get(at..).unwrap_or_default()) {
+            (state, at) = (InTag::BeforeAttribute, at.saturating_add(length));
+        }
+        if text.get(at) == Some(&b'>') {
+            return Ok(at.saturating_add(1));
         }
     }
     loop {
@@ -499,6 +549,21 @@ fn tag_end(text: &[u8], from: usize, state: InTag) -> Result<usize, InTag> {
             },
         };
     }
+}
+
+/// How many letters, digits and dashes a text begins with.
+#[inline]
+fn plain_name(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-').count()
+}
+
+/// How long ` name="value"` is, if a text begins so.
+#[inline]
+fn plain_attribute(text: &[u8]) -> Option<usize> {
+    let (b' ', rest) = text.split_first()? else { return None };
+    let name = plain_name(rest);
+    let value = rest.get(name..)?.strip_prefix(b"=\"").filter(|_| name > 0)?;
+    Some(near(b'"', value)?.saturating_add(name).saturating_add(4))
 }
 
 /// Whether `text` begins with a tag's name, and that ends there; `None`: it may, with more bytes.

@@ -118,8 +118,7 @@ impl Map {
 
     /// Whether what follows `last` is decided as it would be at the start of a text.
     pub(super) fn is_fresh_after(&self, last: u8) -> bool {
-        self.grammar.paths == Paths::Nowhere
-            && matches!(last, b' ' | b'\n' | b'\r' | b'\t' | b'"' | b'<' | b'>')
+        self.grammar.paths == Paths::Nowhere && matches!(last, b' ' | b'\n' | b'\r' | b'\t' | b'"' | b'>')
     }
 
     pub(super) fn grammar(&self) -> &Grammar {

@@ -86,12 +86,13 @@ impl Multipart {
             Place::Head(head) => {
                 head.extend_from_slice(bytes);
                 let head = std::mem::take(head);
-                let Some(end) = end_of_head(&head) else {
-                    // `--` behind the boundary: that was the last one.
-                    if head.len() > LONGEST_HEAD || head.starts_with(b"--") {
-                        self.place = Place::Untouched;
-                        return self.untouched(&head, out);
-                    }
+                let end = end_of_head(&head);
+                // `--` behind the boundary: that was the last one.
+                if head.starts_with(b"--") || end.unwrap_or(head.len()) > LONGEST_HEAD {
+                    self.place = Place::Untouched;
+                    return self.untouched(&head, out);
+                }
+                let Some(end) = end else {
                     self.place = Place::Head(head);
                     return;
                 };

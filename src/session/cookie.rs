@@ -17,8 +17,12 @@ pub enum Name {
     Session,
     /// `lychgate-form`: which browser a form was shown to.
     Form,
+    /// `lychgate-last`: whose session it was; see [`crate::held::LastUser`].
+    Last,
     /// `lychgate-reset`: the token of a reset link that was opened.
     Reset,
+    /// `lychgate-browser`: which accounts this browser is known to.
+    Browser,
 }
 
 /// What the gate's cookies are called at one site.
@@ -33,7 +37,9 @@ pub struct Names {
     secure: bool,
     session: String,
     form: String,
+    last: String,
     reset: String,
+    browser: String,
 }
 
 impl Names {
@@ -43,7 +49,14 @@ impl Names {
         let prefix = if secure { "__Host-" } else { "" };
         let site = site.map(|site| format!(".{site}")).unwrap_or_default();
         let name = |kind: &str| format!("{prefix}lychgate{kind}{site}");
-        Self { secure, session: name(""), form: name("-form"), reset: name("-reset") }
+        Self {
+            secure,
+            session: name(""),
+            form: name("-form"),
+            last: name("-last"),
+            reset: name("-reset"),
+            browser: name("-browser"),
+        }
     }
 
     /// The name of one of them.
@@ -51,7 +64,9 @@ impl Names {
         match name {
             Name::Session => &self.session,
             Name::Form => &self.form,
+            Name::Last => &self.last,
             Name::Reset => &self.reset,
+            Name::Browser => &self.browser,
         }
     }
 }

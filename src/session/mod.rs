@@ -8,7 +8,8 @@
 //! Called by the gate (find, touch), the pages (create, replace, end) and forwarding (kept, cookies).
 //!
 //! Defends against: fixation (a new id at sign-in, the old one dead), a stolen store (hashes and sealed
-//! contents), sessions that never end (idle and absolute limits, a clock set back included), garbage and
+//! contents), sessions that never end and sessions that end too soon (idle and absolute limits, judged by a time that a clock which
+//! is set does not change: `steady`), garbage and
 //! tossed cookies (strict reading, ambiguity is refused), and a session of one site used at another.
 //! Does not defend against a cookie stolen from the browser itself.
 
@@ -18,6 +19,7 @@ mod map;
 mod record;
 mod sessions;
 mod shown;
+mod steady;
 mod upkeep;
 
 use std::time::Duration;

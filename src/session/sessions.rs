@@ -17,9 +17,10 @@ use zeroize::Zeroizing;
 
 use super::map::SessionMap;
 use super::record::{KEPT, Kept, Session, State, TOUCHED};
+use super::steady::Steady;
 use super::{SessionId, Settings, cookie};
 use crate::account;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::random::Random;
 use crate::seal::Sealer;
 use crate::store::{Answer, Groups, SessionKey, SessionRow, Store, StoreError};
@@ -57,7 +58,7 @@ pub struct Sessions {
     pub(super) settings: Settings,
     pub(super) store: Arc<dyn Store>,
     pub(super) sealer: Sealer,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) steady: Steady,
     random: Arc<dyn Random>,
     pub(super) live: SessionMap,
     /// What is to be written, each session once.
@@ -101,7 +102,7 @@ impl Sessions {
             settings: settings.clone(),
             store,
             sealer,
-            clock,
+            steady: Steady::new(clock),
             random,
             live: SessionMap::default(),
             unwritten: Mutex::default(),
@@ -149,7 +150,7 @@ impl Sessions {
     ) -> Result<(SessionId, Arc<Session>), StoreError> {
         let id = SessionId::random(&*self.random);
         let key = id.key();
-        let now = self.clock.now();
+        let now = self.steady.on_the_wall(self.steady.now());
         let remembered = new.remember && self.settings.can_remember();
         let kept = Kept::new(new.kept);
         let cut = (0..=USER_AGENT_BYTES).rev().find(|at| new.user_agent.is_char_boundary(*at));
@@ -166,7 +167,7 @@ impl Sessions {
             kept: self.seal(key, new.site, new.user, new.user_id, &kept),
             groups: new.groups,
         };
-        let session = Arc::new(session(&row, Contents { kept, user_id: new.user_id.map(Into::into) }));
+        let session = Arc::new(self.session(&row, Contents { kept, user_id: new.user_id.map(Into::into) }));
         self.take_leave(instead_of.as_slice(), || self.store.insert_session(row, instead_of)).await?;
         if let Some(load) = &mut self.notes().during_load {
             load.begun.insert(key);
@@ -200,7 +201,7 @@ impl Sessions {
 
     /// Marks `session` as used now. Ask [`Settings::extends`] first.
     pub fn touch(&self, session: &Arc<Session>) {
-        session.state.seen.store(self.clock.now().as_millis(), Ordering::Relaxed);
+        session.state.seen.store(self.steady.now().as_millis(), Ordering::Relaxed);
         self.write_later(session, TOUCHED);
     }
 
@@ -324,7 +325,7 @@ impl Sessions {
     }
 
     fn is_live(&self, session: &Session) -> bool {
-        session.is_live(self.clock.now(), self.settings.idle_limit(session.remembered))
+        session.is_live(self.steady.now(), self.settings.idle_limit(session.remembered))
     }
 
     pub(super) fn seal(
@@ -341,6 +342,38 @@ impl Sessions {
             plain.extend_from_slice(id.as_bytes());
         }
         self.sealer.seal(PURPOSE, &place(key, site, user), &plain)
+    }
+
+    /// The present moment, on the line on which a session's moments lie.
+    pub fn now(&self) -> Timestamp {
+        self.steady.now()
+    }
+
+    /// What a clock on the wall would have shown at a moment of a session: for people and other programs.
+    pub fn on_the_wall(&self, moment: Timestamp) -> Timestamp {
+        self.steady.on_the_wall(moment)
+    }
+
+    /// A stored session, in memory.
+    pub(super) fn session(&self, row: &SessionRow, Contents { kept, user_id }: Contents) -> Session {
+        let moment = |stored| self.steady.off_the_wall(stored);
+        Session {
+            key: row.key,
+            site: row.site.as_str().into(),
+            user: row.user.as_str().into(),
+            user_id,
+            created: moment(row.created),
+            remembered: row.remembered,
+            client: row.client,
+            user_agent: row.user_agent.as_str().into(),
+            groups: row.groups.clone(),
+            state: State {
+                seen: AtomicI64::new(moment(row.seen).as_millis()),
+                expires: AtomicI64::new(moment(row.expires).as_millis()),
+                kept: ArcSwap::from_pointee(kept),
+                unwritten: AtomicU8::new(0),
+            },
+        }
     }
 
     pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -364,26 +397,6 @@ impl Contents {
         let (kept, id) = parts.unwrap_or((plain, &[]));
         let id = std::str::from_utf8(id.get(1..).unwrap_or_default()).ok().filter(|id| !id.is_empty());
         Self { kept: Kept::new(kept.to_vec()), user_id: id.map(Into::into) }
-    }
-}
-
-pub(super) fn session(row: &SessionRow, Contents { kept, user_id }: Contents) -> Session {
-    Session {
-        key: row.key,
-        site: row.site.as_str().into(),
-        user: row.user.as_str().into(),
-        user_id,
-        created: row.created,
-        remembered: row.remembered,
-        client: row.client,
-        user_agent: row.user_agent.as_str().into(),
-        groups: row.groups.clone(),
-        state: State {
-            seen: AtomicI64::new(row.seen.as_millis()),
-            expires: AtomicI64::new(row.expires.as_millis()),
-            kept: ArcSwap::from_pointee(kept),
-            unwritten: AtomicU8::new(0),
-        },
     }
 }
 

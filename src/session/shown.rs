@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::Session;
+use super::{Session, Sessions};
 use crate::clock::Timestamp;
 use crate::store::SessionRow;
 
@@ -47,8 +47,10 @@ impl<'a> From<&'a SessionRow> for Shown<'a> {
     }
 }
 
-impl<'a> From<&'a Session> for Shown<'a> {
-    fn from(session: &'a Session) -> Self {
+impl<'a> Shown<'a> {
+    /// A session of `sessions`, with its moments as a clock on the wall shows them.
+    pub fn of(session: &'a Session, sessions: &Sessions) -> Self {
+        let moment = |time| moment(sessions.on_the_wall(time));
         Self {
             id: session.key().to_string(),
             site: session.site(),

@@ -10,8 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::record::{KEPT, Session, TOUCHED};
-use super::sessions::{Contents, Meanwhile, PURPOSE, Sessions, lock, place, session};
-use crate::clock::Timestamp;
+use super::sessions::{Contents, Meanwhile, PURPOSE, Sessions, lock, place};
 use crate::store::{SessionKey, SessionRow, SessionUpdate, StoreError};
 
 /// How long touches are held back before they are written.
@@ -74,8 +73,9 @@ impl Sessions {
             });
             updates.push(SessionUpdate {
                 key: session.key,
-                seen: session.seen(),
-                expires: session.expires(),
+                created: self.steady.on_the_wall(session.created),
+                seen: self.steady.on_the_wall(session.seen()),
+                expires: self.steady.on_the_wall(session.expires()),
                 kept,
             });
             parts.push(part);
@@ -89,23 +89,32 @@ impl Sessions {
         outcome
     }
 
-    /// Removes sessions that are over from memory and store, and heeds a clock that was set back.
+    /// Removes sessions that are over from memory and store; and writes all anew when the clock was set.
     ///
     /// # Errors
     /// When the store cannot be written; what is over stays over.
     pub async fn sweep(&self) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        for session in self.live.select(|session| self.heed_clock(session, now)) {
-            self.write_later(&session, TOUCHED);
+        if let Some(jump) = self.steady.has_jumped() {
+            tracing::warn!(
+                seconds = jump / 1000,
+                "the machine's clock was set; sessions last as long as they would have"
+            );
+            for session in self.live.select(|_| true) {
+                self.write_later(&session, TOUCHED);
+            }
+            // First, or the store would judge them by the new time.
+            self.flush().await?;
         }
+        let now = self.steady.now();
         let over = self.live.select(|session| {
             !session.is_live(now, self.settings.idle_limit(session.remembered).saturating_add(GRACE))
         });
         for session in &over {
             self.live.remove(&session.key);
         }
-        let over = over.iter().map(|session| (session.key, session.seen())).collect();
-        self.store.sweep_sessions(over, now).await.map(|_| ())
+        let wall = |moment| self.steady.on_the_wall(moment);
+        let over = over.iter().map(|session| (session.key, wall(session.seen()))).collect();
+        self.store.sweep_sessions(over, wall(now)).await.map(|_| ())
     }
 
     /// Takes over what other processes changed in the store: sessions begun, used, refreshed and ended.
@@ -158,12 +167,16 @@ impl Sessions {
     /// Brings a stored session into memory, unless it has ended here; `false` if no secret opens it.
     fn adopt(&self, row: &SessionRow) -> bool {
         let Some(contents) = self.unseal(row) else { return false };
-        let session = Arc::new(session(row, contents));
+        let session = Arc::new(self.session(row, contents));
         // A limit that was made shorter since holds for sessions that have begun before, too.
-        let latest = row.created.after(self.settings.lifetime_limit(row.remembered));
+        let latest = session.created.after(self.settings.lifetime_limit(row.remembered));
         session.state.expires.fetch_min(latest.as_millis(), Ordering::Relaxed);
-        if self.heed_clock(&session, self.clock.now()) {
+        if self.heed_clock(&session) {
             self.write_later(&session, TOUCHED);
+        }
+        // So that an older secret can be given up once every session that it sealed was written anew.
+        if !self.sealer.is_newest(&row.kept) {
+            self.write_later(&session, KEPT);
         }
         // Held while inserting, so that an ending is either seen here or removes what is inserted.
         let notes = self.notes();
@@ -177,9 +190,10 @@ impl Sessions {
 
     /// Takes over what another gate knows of a session that both have.
     fn merge(&self, session: &Session, row: &SessionRow) {
-        session.state.seen.fetch_max(row.seen.as_millis(), Ordering::Relaxed);
-        session.state.expires.fetch_min(row.expires.as_millis(), Ordering::Relaxed);
-        self.heed_clock(session, self.clock.now());
+        // Not so its end: every gate knows that by itself, and a row that was written before the clock was set has a wrong one.
+        let seen = self.steady.off_the_wall(row.seen);
+        session.state.seen.fetch_max(seen.as_millis(), Ordering::Relaxed);
+        self.heed_clock(session);
         // Read before the mark, which is set before what it marks: so either the mark is seen, or the swap
         // fails. What was refreshed here meanwhile is newer than the row.
         let current = session.state.kept.load();
@@ -191,8 +205,8 @@ impl Sessions {
         }
     }
 
-    fn heed_clock(&self, session: &Session, now: Timestamp) -> bool {
-        session.heed_clock(now, self.settings.lifetime_limit(session.remembered))
+    fn heed_clock(&self, session: &Session) -> bool {
+        session.heed_clock(self.steady.now(), self.settings.lifetime_limit(session.remembered))
     }
 
     fn unseal(&self, row: &SessionRow) -> Option<Contents> {

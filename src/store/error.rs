@@ -56,6 +56,9 @@ pub enum Problem {
     /// Its contents contradict themselves.
     #[error("is damaged; stop the gate and move it away (everybody has to sign in again), or restore a copy")]
     Damaged,
+    /// The file is not where it was, or another is there in its place: what was written would be lost.
+    #[error("was moved, deleted or replaced while the gate runs; put it back, or restart the gate")]
+    Moved,
     /// It lies where SQLite cannot keep a write-ahead log.
     #[error("cannot keep a write-ahead log; move it to a local disk")]
     NoLog,
@@ -68,6 +71,13 @@ pub enum Problem {
     /// Anything else.
     #[error("fails: {0}")]
     Other(String),
+}
+
+impl Problem {
+    /// Whether it is the store's state, rather than something about one request to it.
+    pub(super) const fn is_state(&self) -> bool {
+        !matches!(self, Self::Other(_))
+    }
 }
 
 impl From<rusqlite::Error> for Problem {

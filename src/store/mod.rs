@@ -1,5 +1,5 @@
-//! What has to outlive the process, in one place that several processes may share: the gate's sessions, its own users and the
-//! reset links it issued to them.
+//! What has to outlive the process, in one place that several processes may share: the gate's sessions, its own users, the reset links it
+//! issued to them, and what happened.
 //!
 //! [`Store`] and [`Accounts`] are what the rest of the gate knows; [`open`] gives the one that `[store] url` names, so far
 //! SQLite. Nothing here knows what a session or a password means: [`crate::session`] and [`crate::identity`] decide, this keeps.
@@ -10,7 +10,10 @@
 //! and an operator left alone with an error number ([`StoreError`] names the file and the remedy).
 
 mod accounts;
+mod audit;
 mod error;
+mod health;
+mod held;
 mod rows;
 mod sqlite;
 
@@ -29,7 +32,10 @@ use crate::seal::Secrets;
 pub use self::accounts::{
     Accounts, IssuedReset, Known, NewReset, NewUser, Opening, Redemption, ResetKey, UserChange, UserRow,
 };
+pub use self::audit::{AuditAccount, AuditFilter, AuditRow, AuditStore, KnownBrowserStore};
 pub use self::error::{Problem, StoreError};
+pub use self::health::Health;
+pub use self::held::{HeldClaim, HeldFate, HeldForms, HeldId, HeldLine, HeldOwner, HeldRoom, HeldRow};
 pub use self::rows::{Groups, SessionKey, SessionRow, SessionUpdate};
 
 /// The section `[store]`.
@@ -98,18 +104,18 @@ pub fn open(url: &StoreUrl, folder: &Path) -> Result<Arc<dyn Everything>, StoreE
 }
 
 /// All that one store keeps.
-pub trait Everything: Store + Accounts {}
+pub trait Everything: Store + Accounts + AuditStore + KnownBrowserStore {}
 
-impl<S: Store + Accounts> Everything for S {}
+impl<S: Store + Accounts + AuditStore + KnownBrowserStore> Everything for S {}
 
 /// What a store answers, once it has. The work goes on even if nobody waits for it.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
 
-/// Keeps sessions for as long as it is told to; shared by every worker, and possibly by other processes.
+/// Keeps sessions, and forms that wait for theirs, for as long as it is told to; shared by every worker, and possibly by other processes.
 ///
 /// A change is durable before its answer is there: it survives `kill -9` and, as far as the disk keeps its
 /// word, a power cut.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: HeldForms {
     /// Keeps `row`; `instead_of` goes in the same instant, so that there is no moment with both or neither.
     fn insert_session(&self, row: SessionRow, instead_of: Option<SessionKey>) -> Answer<()>;
 
@@ -125,6 +131,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every session there is.
     fn load_sessions(&self) -> Answer<Vec<SessionRow>>;
+
+    /// How it is doing, as far as it has noticed: never waits. Once it has failed, it tries every two seconds whether it can
+    /// write again.
+    fn health(&self) -> Health;
 
     /// Counts up, within a second, whenever another process has changed something.
     fn changes(&self) -> watch::Receiver<u64>;

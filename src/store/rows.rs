@@ -101,9 +101,11 @@ impl Groups {
 pub struct SessionUpdate {
     /// Which session.
     pub key: SessionKey,
+    /// When it began, as the clock is set now.
+    pub created: Timestamp,
     /// When it was last used; a later moment in the store stays.
     pub seen: Timestamp,
-    /// When it ends at the latest; an earlier moment in the store stays.
+    /// When it ends at the latest.
     pub expires: Timestamp,
     /// What is kept from now on, sealed; `None` leaves it.
     pub kept: Option<Vec<u8>>,

@@ -8,11 +8,14 @@
 //! fsync, so it survives `kill -9` and a power cut. That costs one fsync for each sign-in, sign-out or
 //! batch of touches, and no request ever waits for it.
 
+mod held;
+
 use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -21,7 +24,8 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, TransactionBehavior, named_params, params};
 use tokio::sync::{oneshot, watch};
 
-use super::{Answer, Groups, Problem, SessionKey, SessionRow, SessionUpdate, Store, StoreError};
+use super::health::Monitor;
+use super::{Answer, Groups, Health, Problem, SessionKey, SessionRow, SessionUpdate, Store, StoreError};
 use crate::clock::Timestamp;
 
 /// How often the thread looks for changes by other processes: twice in the second that is promised.
@@ -87,6 +91,44 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX issued_reset_user ON issued_reset (user_id);
     CREATE INDEX issued_reset_requested ON issued_reset (requested);
 ",
+    "
+    CREATE TABLE held_form (
+        id          BLOB PRIMARY KEY NOT NULL,
+        browser     BLOB NOT NULL,
+        site        TEXT NOT NULL,
+        user        TEXT NOT NULL,
+        network     BLOB NOT NULL,
+        created     INTEGER NOT NULL,
+        expires     INTEGER NOT NULL,
+        size        INTEGER NOT NULL,
+        claimed     INTEGER,
+        unclear     INTEGER NOT NULL DEFAULT 0,
+        head        BLOB NOT NULL,
+        body        BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX held_form_browser ON held_form (browser);
+    CREATE INDEX held_form_network ON held_form (network, created);
+",
+    "
+    CREATE TABLE audit (
+        id           INTEGER PRIMARY KEY AUTOINCREMENT,
+        at           INTEGER NOT NULL,
+        event        TEXT NOT NULL,
+        site         TEXT NOT NULL,
+        account      TEXT,
+        account_key  TEXT,
+        link_key     TEXT,
+        client       TEXT,
+        verdict      TEXT NOT NULL,
+        request_id   TEXT NOT NULL,
+        detail       TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_at ON audit (at);
+    CREATE TABLE browsers_revoked (
+        account  TEXT PRIMARY KEY NOT NULL,
+        at       INTEGER NOT NULL
+    ) STRICT;
+",
 ];
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -98,6 +140,7 @@ pub(super) struct Sqlite {
     jobs: Option<mpsc::Sender<Job>>,
     changes: watch::Receiver<u64>,
     thread: Option<JoinHandle<()>>,
+    monitor: Arc<Monitor>,
 }
 
 impl Sqlite {
@@ -109,13 +152,15 @@ impl Sqlite {
     fn open_within(file: PathBuf, patience: Duration) -> Result<Self, StoreError> {
         let in_file = |problem| StoreError { file: file.clone(), problem };
         let connection = connect(&file, patience).map_err(in_file)?;
+        let monitor = Arc::new(Monitor::new(&file).map_err(|error| in_file(Problem::Unreachable(error)))?);
+        let watcher = Arc::clone(&monitor);
         let (jobs, queue) = mpsc::channel();
         let (changed, changes) = watch::channel(0);
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || work(connection, &queue, &changed))
+            .spawn(move || work(connection, &queue, &changed, &watcher))
             .map_err(|error| in_file(Problem::Unreachable(error)))?;
-        Ok(Self { file, jobs: Some(jobs), changes, thread: Some(thread) })
+        Ok(Self { file, jobs: Some(jobs), changes, thread: Some(thread), monitor })
     }
 
     /// Hands `work` to the thread at once; the future only waits for the outcome.
@@ -124,16 +169,18 @@ impl Sqlite {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Answer<T> {
         let (done, outcome) = oneshot::channel();
+        let monitor = Arc::clone(&self.monitor);
         let job: Job = Box::new(move |connection| {
+            let outcome = monitor.watch(|| work(connection));
             // Nobody waits any more: the work is done all the same.
-            let _ = done.send(work(connection));
+            let _ = done.send(outcome);
         });
         // If the thread is gone, `done` is dropped with the job, and the future says so.
         let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
         let file = self.file.clone();
         Box::pin(async move {
             let outcome = match outcome.await {
-                Ok(outcome) => outcome.map_err(Problem::from),
+                Ok(outcome) => outcome,
                 Err(_) => Err(Problem::Closed),
             };
             outcome.map_err(|problem| StoreError { file, problem })
@@ -184,11 +231,17 @@ impl Store for Sqlite {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             {
                 let mut update = transaction.prepare_cached(
-                    "UPDATE session SET seen = max(seen, ?2), expires = min(expires, ?3), kept = coalesce(?4, kept)
+                    "UPDATE session SET seen = max(seen, ?2), expires = ?3, kept = coalesce(?4, kept), created = ?5
                      WHERE id_hash = ?1",
                 )?;
-                for SessionUpdate { key, seen, expires, kept } in updates {
-                    update.execute(params![key.0, seen.as_millis(), expires.as_millis(), kept])?;
+                for SessionUpdate { key, created, seen, expires, kept } in updates {
+                    update.execute(params![
+                        key.0,
+                        seen.as_millis(),
+                        expires.as_millis(),
+                        kept,
+                        created.as_millis()
+                    ])?;
                 }
             }
             transaction.commit()
@@ -234,6 +287,10 @@ impl Store for Sqlite {
         })
     }
 
+    fn health(&self) -> Health {
+        self.monitor.health()
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
     }
@@ -261,7 +318,12 @@ fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
 }
 
 /// The thread's life: do jobs until the last handle is dropped, and look around twice a second.
-fn work(mut connection: Connection, queue: &mpsc::Receiver<Job>, changed: &watch::Sender<u64>) {
+fn work(
+    mut connection: Connection,
+    queue: &mpsc::Receiver<Job>,
+    changed: &watch::Sender<u64>,
+    monitor: &Monitor,
+) {
     let mut version = data_version(&connection);
     let mut looked = Instant::now();
     loop {
@@ -271,6 +333,7 @@ fn work(mut connection: Connection, queue: &mpsc::Receiver<Job>, changed: &watch
             Err(RecvTimeoutError::Disconnected) => return,
         }
         if looked.elapsed() >= LOOK_EVERY {
+            monitor.look(&mut connection, probe);
             looked = Instant::now();
             let found = data_version(&connection);
             if found != version {
@@ -279,6 +342,15 @@ fn work(mut connection: Connection, queue: &mpsc::Receiver<Job>, changed: &watch
             }
         }
     }
+}
+
+/// Writes what needs room, and takes it away again.
+fn probe(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(
+        "CREATE TABLE probe (x); INSERT INTO probe VALUES (zeroblob(65536)); DROP TABLE probe;",
+    )?;
+    transaction.commit()
 }
 
 /// Differs from before if, and only if, another connection has committed in between; `None` when the file
@@ -338,5 +410,6 @@ fn migrate(connection: &mut Connection) -> Result<(), Problem> {
 }
 
 mod accounts;
+mod audit;
 #[cfg(test)]
 mod tests;

@@ -50,7 +50,7 @@ impl Gate {
         let limits = if more.contains("[limits]") {
             ""
         } else {
-            "[limits]\nsign_in = { per_client = \"1000/1m\", per_account = \"1000/1m\" }\nreset_request = { per_client = \"1000/1m\", per_account = \"1000/1m\" }\nreset_attempt = { per_client = \"1000/1m\" }\n"
+            "[limits]\nsign_in = { per_client = \"1000/1m\", per_account = \"1000/1m\" }\nsign_in_delay = { most = \"0\" }\nstuffing = { accounts_per_client = 0 }\nreset_request = { per_client = \"1000/1m\", per_account = \"1000/1m\" }\nreset_attempt = { per_client = \"1000/1m\" }\n"
         };
         let toml = format!(
             "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\ndrain = \"5s\"\ntrusted_proxies = {proxies}\n{limits}\n[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{backend}\"\n{more}\n"
@@ -80,6 +80,12 @@ impl Gate {
     pub fn restart(&mut self) {
         self.stop();
         self.start();
+    }
+
+    /// Stops the gate and starts it anew with another `proxy.toml`, with the same store.
+    pub fn change(&mut self, change: impl FnOnce(&str) -> String) {
+        self.toml = change(&self.toml);
+        self.restart();
     }
 
     /// The folder of its `proxy.toml`.

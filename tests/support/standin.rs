@@ -27,6 +27,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
@@ -133,6 +134,7 @@ struct Shared {
     faults: Mutex<Vec<(String, Fault)>>,
     canned: Mutex<Vec<(String, Canned)>>,
     once: Mutex<Vec<(String, Canned)>>,
+    delays: Mutex<Vec<(String, Duration)>>,
 }
 
 impl StandIn {
@@ -183,6 +185,7 @@ impl StandIn {
             faults: Mutex::default(),
             canned: Mutex::default(),
             once: Mutex::default(),
+            delays: Mutex::default(),
         });
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let served = Arc::clone(&shared);
@@ -258,6 +261,17 @@ impl StandIn {
         self.shared.faults.lock().unwrap().clear();
         self.shared.canned.lock().unwrap().clear();
         self.shared.once.lock().unwrap().clear();
+        self.shared.delays.lock().unwrap().clear();
+    }
+
+    /// Takes so long over requests whose body contains `part`; the first that fits counts.
+    pub fn delay(&self, part: &str, by: Duration) {
+        self.shared.delays.lock().unwrap().push((part.to_owned(), by));
+    }
+
+    /// One more account, with jdoe's password.
+    pub fn add_user(&self, login: &str) {
+        self.shared.plone.lock().unwrap().add_user(login);
     }
 
     /// A token of a reset link for this login name, without any mail.
@@ -328,6 +342,14 @@ async fn handle(
         }
         Some(Fault::BrokenBody) => return Ok(promising(true)),
         Some(Fault::SlowBody) => return Ok(promising(false)),
+    }
+    let delay = {
+        let text = String::from_utf8_lossy(&recorded.body);
+        let delays = shared.delays.lock().unwrap();
+        delays.iter().find(|(part, _)| text.contains(part.as_str())).map(|(_, by)| *by)
+    };
+    if let Some(by) = delay {
+        tokio::time::sleep(by).await;
     }
     let once = {
         let mut once = shared.once.lock().unwrap();

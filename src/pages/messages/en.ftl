@@ -27,6 +27,9 @@ sign-in-title = Sign in
 sign-in-button = Sign in
 sign-in-forgot = Forgot your password?
 sign-in-session-ended = Your session has ended. Sign in again to go on where you were.
+sign-in-form-kept = Your session has ended. The form you sent is kept for an hour: sign in again as the same user, in this browser, and you can send it on.
+sign-in-form-lost = You have to sign in before this form can be sent, and it could not be kept. Sign in in another window, then go back to the form in this one and send it again.
+sign-in-not-kept = Your password is right, but we cannot sign you in right now: the trouble is on our side, and it has been recorded. Please try again in a few minutes.
 sign-in-missing = Please fill in both your user name and your password.
 sign-in-wrong = The user name or the password is not right. Please check both and try again.
 sign-in-unreachable = The site is not answering at the moment, so your password could not be checked. Please try again in a few minutes.
@@ -133,6 +136,21 @@ mail-password-reset-text = A new password was set for your account at { $site } 
 mail-password-changed-subject = Your password for { $site } was changed
 mail-password-changed-text = The password of your account at { $site } was changed by somebody who was signed in and knew the old one. On all other devices your account has been signed out.
 mail-not-you = If it was not you, ask for a new password at once and tell the people who run the site:
+
+## Forms sent after the session had ended
+
+held-title = Send your form?
+held-text = Your session had ended when you sent a form. It was kept, and nothing has been done with it yet.
+held-to = You were sending it to
+held-age = { $age } ago
+held-unclear = It may have been sent already: the site gave no clear answer. Look there whether it has arrived before you send it again.
+held-send = Send it now
+held-discard = Discard it
+held-gone-title = There is no form to send
+held-gone-text = It was sent or discarded already, or its hour was over. Look at the site whether it has arrived.
+held-busy-title = The form is being sent
+held-busy-text = It is on its way already, perhaps because the button was pressed twice. Look at the site in a moment whether it has arrived.
+held-look = Look again
 
 ## For every form
 

@@ -27,6 +27,9 @@ sign-in-title = Connexion
 sign-in-button = Se connecter
 sign-in-forgot = Mot de passe oublié ?
 sign-in-session-ended = Votre session est terminée. Reconnectez-vous pour reprendre là où vous en étiez.
+sign-in-form-kept = Votre session est terminée. Le formulaire que vous avez envoyé est conservé pendant une heure ; reconnectez-vous sous le même nom, dans ce navigateur, pour pouvoir l’envoyer.
+sign-in-form-lost = Il faut se connecter avant d’envoyer ce formulaire, et il n’a pas pu être conservé. Connectez-vous dans une autre fenêtre, puis revenez au formulaire dans celle-ci et envoyez-le de nouveau.
+sign-in-not-kept = Votre mot de passe est correct, mais nous ne pouvons pas vous connecter pour le moment ; le problème vient de chez nous et il a été enregistré. Veuillez réessayer dans quelques minutes.
 sign-in-missing = Veuillez saisir votre nom d’utilisateur et votre mot de passe.
 sign-in-wrong = Le nom d’utilisateur ou le mot de passe n’est pas correct. Veuillez vérifier les deux et réessayer.
 sign-in-unreachable = Le site ne répond pas pour le moment ; votre mot de passe n’a donc pas pu être vérifié. Veuillez réessayer dans quelques minutes.
@@ -133,6 +136,21 @@ mail-password-reset-text = Un nouveau mot de passe a été défini pour votre co
 mail-password-changed-subject = Votre mot de passe pour { $site } a été changé
 mail-password-changed-text = Le mot de passe de votre compte sur { $site } a été changé par une personne connectée qui connaissait l’ancien. Sur tous les autres appareils, les sessions ont été fermées.
 mail-not-you = Si ce n’était pas vous, demandez tout de suite un nouveau mot de passe et prévenez les responsables du site :
+
+## Formulaires envoyés après la fin de la session
+
+held-title = Envoyer votre formulaire ?
+held-text = Votre session était terminée quand vous avez envoyé un formulaire. Il a été conservé, et rien n’en a encore été fait.
+held-to = Vous l’envoyiez à
+held-age = Il y a { $age }
+held-unclear = Il a peut-être déjà été envoyé ; le site n’a pas répondu clairement. Vérifiez sur le site s’il est arrivé avant de l’envoyer de nouveau.
+held-send = L’envoyer maintenant
+held-discard = L’abandonner
+held-gone-title = Aucun formulaire à envoyer
+held-gone-text = Il a déjà été envoyé ou abandonné, ou son heure est passée. Vérifiez sur le site s’il est arrivé.
+held-busy-title = Le formulaire est en cours d’envoi
+held-busy-text = Il est déjà parti, peut-être parce que le bouton a été pressé deux fois. Vérifiez dans un instant sur le site s’il est arrivé.
+held-look = Regarder encore
 
 ## Pour tous les formulaires
 

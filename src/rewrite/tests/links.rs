@@ -235,6 +235,13 @@ fn paths_are_mapped_where_they_are_links() {
 }
 
 #[test]
+fn conditional_comments_in_each_other_cost_no_stack() {
+    let deep = |link: &str| format!("{}<a href=\"{link}\"> -->", "<!--[if ".repeat(30_000));
+    let got = page(&local(), deep("/Plone/x").as_bytes(), usize::MAX, false);
+    assert!(got == deep("/Plone/x").as_bytes(), "the inner ones are comments like any other");
+}
+
+#[test]
 fn paths_are_data_everywhere_else() {
     let rows = data(&[
         ("form value", "<input name=\"paths:list\" value=\"/Plone/x\">"),

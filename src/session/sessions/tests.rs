@@ -14,7 +14,10 @@ use crate::clock::{ManualClock, SystemClock, Timestamp};
 use crate::random::SystemRandom;
 use crate::secret::Secret;
 use crate::session::cookie;
-use crate::store::{self, Groups, Problem, SessionUpdate, StoreUrl};
+use crate::store::{
+    self, Groups, Health, HeldClaim, HeldFate, HeldForms, HeldId, HeldLine, HeldOwner, HeldRoom, HeldRow,
+    Problem, SessionUpdate, StoreUrl,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -64,8 +67,38 @@ impl Store for Stub {
             })
         })
     }
+    fn health(&self) -> Health {
+        self.store.health()
+    }
     fn changes(&self) -> watch::Receiver<u64> {
         self.store.changes()
+    }
+}
+
+impl HeldForms for Stub {
+    fn insert_held(&self, row: HeldRow, room: HeldRoom) -> Answer<()> {
+        self.store.insert_held(row, room)
+    }
+    fn list_held(&self, owner: HeldOwner, now: Timestamp) -> Answer<Vec<HeldLine>> {
+        self.store.list_held(owner, now)
+    }
+    fn claim_held(
+        &self,
+        id: HeldId,
+        owner: HeldOwner,
+        now: Timestamp,
+        stale: Timestamp,
+    ) -> Answer<HeldClaim> {
+        self.store.claim_held(id, owner, now, stale)
+    }
+    fn settle_held(&self, id: HeldId, fate: HeldFate) -> Answer<()> {
+        self.store.settle_held(id, fate)
+    }
+    fn discard_held(&self, id: HeldId, owner: HeldOwner) -> Answer<bool> {
+        self.store.discard_held(id, owner)
+    }
+    fn sweep_held(&self, now: Timestamp, ahead: Timestamp) -> Answer<usize> {
+        self.store.sweep_held(now, ahead)
     }
 }
 
@@ -281,6 +314,76 @@ async fn a_clock_set_back_signs_nobody_out_and_keeps_nobody_longer() {
     assert!(!gate.live(&id), "used all the time, it ends a lifetime after the jump");
     gate.sessions.flush().await.unwrap();
     assert!(!gate.beside().await.live(&id), "after a restart too");
+}
+
+#[tokio::test]
+async fn a_clock_set_forward_signs_nobody_out_and_keeps_nobody_longer() {
+    for jump in [2 * HOUR, 13 * HOUR, 40 * DAY, 3650 * DAY] {
+        let gate = Gate::new().await;
+        let other = gate.beside().await;
+        let (id, _) = gate.sign_in("alice").await;
+        let (long, _) = gate.sessions.create(remembered("bob")).await.unwrap();
+        other.sessions.reload().await.unwrap();
+        gate.clock.set(gate.clock.now().after(jump));
+        assert!(gate.live(&id) && gate.live(&long) && other.live(&id), "{jump:?}: at once");
+        other.sessions.reload().await.unwrap();
+        gate.sessions.sweep().await.unwrap();
+        other.sessions.sweep().await.unwrap();
+        assert_eq!(gate.stored().await, 2, "{jump:?}");
+        gate.clock.advance(29 * MINUTE);
+        assert!(gate.live(&id) && other.live(&id), "{jump:?}: idle time goes on as if nothing had been");
+        let restarted = gate.beside().await;
+        assert!(restarted.live(&id) && restarted.live(&long), "{jump:?}: after a restart too");
+        gate.clock.advance(MINUTE);
+        assert!(!gate.live(&id) && !other.live(&id) && !restarted.live(&id), "{jump:?}: and ends");
+        gate.clock.advance(30 * DAY - 30 * MINUTE);
+        assert!(!gate.live(&long) && !restarted.live(&long), "{jump:?}: an absolute end stays where it was");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_to_and_fro_changes_nothing() {
+    let gate = Gate::new().await;
+    let (id, session) = gate.sign_in("alice").await;
+    let start = gate.clock.now();
+    for (turn, away) in [3 * DAY, 10 * DAY, HOUR, 400 * DAY].into_iter().enumerate() {
+        let shown = gate.clock.now();
+        gate.clock.set(if turn % 2 == 0 { shown.after(away) } else { shown.before(away) });
+        gate.sessions.sweep().await.unwrap();
+        gate.clock.advance(20 * MINUTE);
+        gate.sessions.touch(&gate.find(&id).unwrap());
+        gate.sessions.flush().await.unwrap();
+        gate.sessions.reload().await.unwrap();
+        assert!(gate.live(&id), "turn {turn}");
+    }
+    assert_eq!(session.expires().since(start), 12 * HOUR);
+    assert_eq!(session.seen().since(start), 80 * MINUTE);
+}
+
+#[tokio::test]
+async fn an_older_secret_can_be_given_up_once_everything_was_sealed_anew() {
+    let (old, new) = ("an old secret that will be given up", "a new secret in its place, quite long");
+    let gate = Gate::new().await;
+    let open = async |first: &str, older: &[&str]| {
+        let older: Vec<Secret> = older.iter().map(|secret| Secret::new(*secret)).collect();
+        let sealer = Sealer::new(&Secret::new(first), &older, Arc::new(SystemRandom));
+        let store = Arc::clone(&gate.stub) as Arc<dyn Store>;
+        let clock = Arc::new(gate.clock.clone());
+        Sessions::open(&Settings::default(), store, sealer, clock, Arc::new(SystemRandom)).await.unwrap()
+    };
+    let (id, _) = open(old, &[]).await.create(new_session()).await.unwrap();
+    let live = |sessions: &Sessions| {
+        sessions.find("intranet", id.text().expose().as_bytes()).map(|session| session.kept().to_vec())
+    };
+    let both = open(new, &[old]).await;
+    assert_eq!(live(&both).as_deref(), Some(&b"__ac=abc"[..]));
+    assert_eq!(live(&open(new, &[]).await), None, "not yet");
+    both.flush().await.unwrap();
+    assert_eq!(live(&open(new, &[]).await).as_deref(), Some(&b"__ac=abc"[..]));
+}
+
+fn new_session() -> NewSession<'static> {
+    new("alice")
 }
 
 #[tokio::test]
@@ -513,6 +616,7 @@ async fn contents_moved_to_another_session_do_not_open() {
     let kept_of = |id: &SessionId| rows.iter().find(|row| row.key == id.key()).unwrap().kept.clone();
     let update = SessionUpdate {
         key: mallory.key(),
+        created: rows[0].created,
         seen: Timestamp::from_millis(0),
         expires: Timestamp::from_millis(i64::MAX),
         kept: Some(kept_of(&alice)),

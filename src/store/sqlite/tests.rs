@@ -3,7 +3,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::Accounts as _;
 
 fn row(number: u8) -> SessionRow {
     SessionRow {
@@ -64,19 +63,20 @@ async fn a_new_session_can_take_the_place_of_another() {
 }
 
 #[tokio::test]
-async fn updates_move_seen_forward_and_the_end_back_only() {
+async fn updates_move_seen_forward_only_and_the_end_where_they_say() {
     let (_folder, file) = place();
     let store = Sqlite::open(file).unwrap();
     store.insert_session(row(1), None).await.unwrap();
     let update = |seen, expires, kept| SessionUpdate {
         key: row(1).key,
+        created: row(1).created,
         seen: Timestamp::from_millis(seen),
         expires: Timestamp::from_millis(expires),
         kept,
     };
     let gone = SessionUpdate { key: row(7).key, ..update(1, 1, None) };
     for (seen, expires, kept, expected) in [
-        (2_000, 9_999, Some(vec![5]), (2_000, 9_000, vec![5])),
+        (2_000, 9_999, Some(vec![5]), (2_000, 9_999, vec![5])),
         (1_500, 8_000, None, (2_000, 8_000, vec![5])),
     ] {
         store.update_sessions(vec![gone.clone(), update(seen, expires, kept)]).await.unwrap();
@@ -151,7 +151,8 @@ fn what_cannot_be_opened_is_refused_with_the_reason() {
 
     drop(Sqlite::open(file.clone()).unwrap());
     Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(refusal(&file).contains("has format 99, this gate knows up to 2"));
+    let known = format!("has format 99, this gate knows up to {}", MIGRATIONS.len());
+    assert!(refusal(&file).contains(&known));
 }
 
 #[test]
@@ -207,19 +208,115 @@ async fn the_files_as_a_killed_process_leaves_them_hold_every_answered_session()
 }
 
 #[tokio::test]
-async fn a_store_of_the_first_format_opens_with_all_its_sessions() {
-    let (_folder, file) = place();
-    make_if_missing(&file).unwrap();
-    let connection = Connection::open(&file).unwrap();
-    connection.execute_batch(MIGRATIONS[0]).unwrap();
-    connection.pragma_update(None, "user_version", 1).unwrap();
-    connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-    connection
-        .execute_batch("INSERT INTO session VALUES (zeroblob(32), 'intranet', 'alice', 1, 2, 3, 0, '192.0.2.1', 'B', x'00')")
+async fn a_store_of_an_older_gate_opens_with_its_sessions() {
+    for format in 1..MIGRATIONS.len() {
+        let (_folder, file) = place();
+        make_if_missing(&file).unwrap();
+        let old = Connection::open(&file).unwrap();
+        for migration in &MIGRATIONS[..format] {
+            old.execute_batch(migration).unwrap();
+        }
+        old.pragma_update(None, "user_version", i64::try_from(format).unwrap()).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.execute_batch(
+            "INSERT INTO session (id_hash, site, user, created, seen, expires, remembered, client, user_agent, kept)
+             VALUES (zeroblob(32), 'intranet', 'alice', 1, 2, 3, 0, '192.0.2.1', 'B', x'00')",
+        )
         .unwrap();
-    drop(connection);
+        drop(old);
+        let rows = Sqlite::open(file).unwrap().load_sessions().await.unwrap();
+        let session = (rows.len(), rows[0].user.as_str(), rows[0].groups.is_empty());
+        assert_eq!(session, (1, "alice", true), "format {format}");
+    }
+}
+
+/// Waits until the store's own thread has noticed.
+async fn until(store: &Sqlite, wanted: impl Fn(&Health) -> bool) -> Health {
+    let began = Instant::now();
+    loop {
+        let health = store.health();
+        if wanted(&health) {
+            return health;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{health:?}");
+        tokio::task::yield_now().await;
+        std::thread::yield_now();
+    }
+}
+
+fn says(health: &Health, words: &str) -> bool {
+    matches!(health, Health::Failing { problem, .. } if problem.contains(words))
+}
+
+#[tokio::test]
+async fn a_full_store_says_so_until_there_is_room_whatever_else_it_can_do() {
+    let (_folder, file) = place();
     let store = Sqlite::open(file).unwrap();
-    let rows = store.load_sessions().await.unwrap();
-    assert_eq!((rows.len(), rows[0].user.as_str(), rows[0].groups.is_empty()), (1, "alice", true));
-    assert_eq!(store.list_users(None).await.unwrap(), []);
+    assert_eq!(store.health(), Health::Well);
+    let limit = |pages: i64| {
+        store.run(move |connection| {
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+        })
+    };
+    limit(5).await.unwrap();
+    store.insert_session(SessionRow { kept: vec![0; 100_000], ..row(1) }, None).await.unwrap_err();
+    assert!(says(&store.health(), "make room"), "{:?}", store.health());
+    store.load_sessions().await.unwrap();
+    store.sweep_sessions(Vec::new(), Timestamp::from_millis(0)).await.unwrap();
+    assert!(says(&store.health(), "make room"), "that some of it works does not make it well");
+    limit(10_000).await.unwrap();
+    until(&store, |health| *health == Health::Well).await;
+}
+
+#[tokio::test]
+async fn a_read_only_and_a_locked_store_say_so_and_recover() {
+    let (_folder, file) = place();
+    let store = Sqlite::open_within(file.clone(), Duration::from_millis(20)).unwrap();
+    let only = |on: bool| store.run(move |connection| connection.pragma_update(None, "query_only", on));
+    only(true).await.unwrap();
+    store.insert_session(row(1), None).await.unwrap_err();
+    assert!(says(&store.health(), "is read-only; let the gate's user write"));
+    only(false).await.unwrap();
+    until(&store, |health| *health == Health::Well).await;
+
+    let mut other = Connection::open(&file).unwrap();
+    let held = other.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    store.insert_session(row(1), None).await.unwrap_err();
+    assert!(says(&store.health(), "locked by another process; end that process"));
+    drop(held);
+    until(&store, |health| *health == Health::Well).await;
+    store.insert_session(row(1), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_store_says_so() {
+    let (_folder, file) = place();
+    let store = Sqlite::open(file.clone()).unwrap();
+    for number in 1..=9 {
+        store.insert_session(SessionRow { kept: vec![7; 5_000], ..row(number) }, None).await.unwrap();
+    }
+    drop(store);
+    let mut bytes = fs::read(&file).unwrap();
+    // All but the first page, which says that it is a database of ours.
+    bytes[4096..].fill(0xEE);
+    fs::write(&file, bytes).unwrap();
+    let store = Sqlite::open(file).unwrap();
+    let Err(error) = store.load_sessions().await else { panic!("it was read") };
+    assert!(matches!(error.problem, Problem::Damaged), "{error}");
+    assert!(says(&store.health(), "is damaged; stop the gate and move it away"), "{:?}", store.health());
+}
+
+#[tokio::test]
+async fn a_store_that_is_moved_away_promises_nothing_until_it_is_back() {
+    let (folder, file) = place();
+    let store = Sqlite::open(file.clone()).unwrap();
+    let elsewhere = folder.path().join("elsewhere.db");
+    fs::rename(&file, &elsewhere).unwrap();
+    until(&store, |health| says(health, "was moved, deleted or replaced")).await;
+    assert!(store.insert_session(row(1), None).await.is_err(), "it would be gone after a restart");
+    fs::rename(&elsewhere, &file).unwrap();
+    until(&store, |health| *health == Health::Well).await;
+    store.insert_session(row(1), None).await.unwrap();
+    drop(store);
+    assert_eq!(keys(&Sqlite::open(file).unwrap()).await, [1]);
 }

@@ -106,6 +106,11 @@ impl Plone {
         Self { version, users: users.into(), tokens: BTreeMap::new(), mails: Vec::new(), switches }
     }
 
+    pub(super) fn add_user(&mut self, login: &str) {
+        let user = User { id: "one-of-many", password: "Secret1234!".to_owned(), mail: true };
+        self.users.insert(Box::leak(login.to_owned().into_boxed_str()), user);
+    }
+
     pub(super) fn issue_token(&mut self, login: &str, state: TokenState) -> String {
         let token = format!("{:032x}", 0x00c0_ffee_u128 + self.tokens.len() as u128);
         self.tokens.insert(token.clone(), (login.to_owned(), state));
