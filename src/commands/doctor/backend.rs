@@ -51,10 +51,14 @@ async fn reachable(ward: &Ward<'_>, report: &mut Report) -> Option<bool> {
                 let mut found = (member.host.as_str(), member.port).to_socket_addrs().into_iter().flatten();
                 found.next().is_none()
             });
+            let places = site.backends.members().map(|Member { host, port, .. }| format!("{host}:{port}"));
+            let places = places.collect::<Vec<_>>().join(", ");
             let next = match unknown {
-                None => format!(
-                    "see that the CMS runs and listens at {address}, and that no firewall stands between"
-                ),
+                None => {
+                    format!(
+                        "see that the CMS runs and listens at {places}, and that no firewall stands between"
+                    )
+                }
                 Some(Member { host, .. }) => {
                     format!("no address is known for {host}: correct backend_url, or this machine's DNS")
                 }
