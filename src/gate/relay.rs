@@ -21,7 +21,7 @@ use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
 use crate::config::SignIn;
 use crate::config::values::Size;
-use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Strangers, Upstream};
+use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Strangers, Upstream, Whom};
 use crate::pages::ErrorKind;
 use crate::rewrite::{self, Plan, Translation};
 use crate::session::Session;
@@ -65,7 +65,7 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
     }
     let (body, _place) = match request_body(visit, framing, pass, upstream, body).await {
         Ok(body) => body,
-        Err(fault) => return broken(visit, &fault, began.elapsed()),
+        Err(fault) => return broken(visit, upstream, &fault, began.elapsed()),
     };
     let Ok(request_id) = HeaderValue::from_str(visit.caller.request_id) else {
         return visit.problem(ErrorKind::Internal, "internal");
@@ -83,16 +83,18 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
         overrides: &overrides,
         upgrade: token.filter(|_| upgrade.is_some()),
     };
-    let mut exchanged = upstream.exchange(&outgoing, body).await;
+    let whom = session.map(|session| Whom::of(session.user()));
+    let mut exchanged = upstream.exchange(&outgoing, body, whom).await;
     if exchanged.as_ref().is_ok_and(|response| is_part_of_text(visit, response)) {
         // A part of a text cannot be rewritten: where it begins and ends is counted in the backend's own bytes.
         let whole = [overrides.as_slice(), &[(RANGE, None)]].concat();
-        exchanged = upstream.exchange(&Outgoing { overrides: &whole, ..outgoing }, RequestBody::Empty).await;
+        let outgoing = Outgoing { overrides: &whole, ..outgoing };
+        exchanged = upstream.exchange(&outgoing, RequestBody::Empty, whom).await;
     }
     let took = began.elapsed();
     let mut response = match exchanged {
         Ok(response) => response,
-        Err(fault) => return broken(visit, &fault, took),
+        Err(fault) => return broken(visit, upstream, &fault, took),
     };
     if let Some(answer) = challenged(visit, pass, session, &response).await {
         return Answer { backend: Some(took), ..answer };
@@ -450,8 +452,11 @@ fn switch(
 }
 
 /// The page for an exchange that did not come about.
-fn broken(visit: &Visit<'_>, fault: &Fault, took: Duration) -> Answer {
+fn broken(visit: &Visit<'_>, upstream: &Upstream, fault: &Fault, took: Duration) -> Answer {
+    // Only what certainly had no effect is called maintenance: whoever sent a form may send it again.
+    let gone = upstream.standing().gone_for().filter(|_| fault.is_unsent());
     let kind = match fault.status() {
+        _ if let Some(retry_after) = gone => ErrorKind::Maintenance { retry_after },
         StatusCode::BAD_GATEWAY => ErrorKind::BadGateway,
         StatusCode::GATEWAY_TIMEOUT => ErrorKind::GatewayTimeout,
         StatusCode::PAYLOAD_TOO_LARGE => ErrorKind::ContentTooLarge,
