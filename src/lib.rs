@@ -17,7 +17,7 @@
 //!    │      └── recovery   the forgotten-password process: the CMS's, or the gate's for users of its own
 //!    │             └── cms   the conversation with the backend's forms: dialogues and their verdicts
 //!    └── relay       hygiene of headers and cookies around
-//!           ├── forward    one exchange with the backend: pool, retry, deadlines, tunnel
+//!           ├── forward    one exchange with the backend, or one of several: choice, pool, retry, deadlines, tunnel
 //!           └── rewrite    internal → public in headers, cookies and bodies; and back, where the CMS can't be told
 //! ```
 //! Beside it, on a thread of its own, [`mail`] takes the CMS's mail, makes its links public by the same maps, and passes it on;
@@ -34,6 +34,7 @@
 //! - What was decided on is what is forwarded, byte for byte: [`admit::CanonicalPath`].
 //! - A verdict needs positive evidence; what matches nothing is `unknown`, and is said to be.
 //! - A request costs look-ups in memory, no query and no lock that is held across an await.
+//! - A request goes by one configuration from its beginning to its end, and a reload closes no connection: [`state::Live`].
 //! - No password, token, cookie value or query is ever logged: [`secret::Secret`] prints as `[secret]`.
 //!
 //! # What it does not do

@@ -81,7 +81,7 @@ impl Shared {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, String> {
-        let sites = sites(&config, &[])?;
+        let sites = sites(&config, &clock, &[])?;
         let (pages, mails) = pages(&config)?;
         let sealer = Sealer::open_secrets(&config.store.secret, &config.folder, Arc::clone(&random))
             .map_err(|error| error.to_string())?;
@@ -132,7 +132,7 @@ impl Shared {
 
     /// The same gate by another configuration. What that says of state that goes on is not applied yet: [`Live::change`] does.
     fn reconfigured(&self, config: Config) -> Result<Self, String> {
-        let sites = sites(&config, &self.sites)?;
+        let sites = sites(&config, &self.clock, &self.sites)?;
         let (pages, mails) = pages(&config)?;
         let hasher = if config.local_users == self.config.local_users {
             Arc::clone(&self.hasher)
@@ -174,12 +174,14 @@ impl Shared {
     }
 }
 
-/// The sites, the most specific public path first. What was counted of one goes on being counted, by its name.
-fn sites(config: &Config, before: &[Arc<Site>]) -> Result<Vec<Arc<Site>>, String> {
+/// The sites, the most specific public path first. What is known of one `before`, by its name, stays known.
+fn sites(config: &Config, clock: &Arc<dyn Clock>, before: &[Arc<Site>]) -> Result<Vec<Arc<Site>>, String> {
     let made = config.sites.iter().map(|site| {
-        let mut site = Site::new(config, site.as_ref())?;
+        let mut site = Site::new(config, site.as_ref(), Arc::clone(clock))?;
         if let Some(same) = before.iter().find(|before| before.name == site.name) {
             site.metrics = Arc::clone(&same.metrics);
+            site.pace = Arc::clone(&same.pace);
+            site.backends.resume(&same.backends);
         }
         Ok(Arc::new(site))
     });

@@ -45,6 +45,5 @@ impl Current {
 }
 
 fn upstream(site: &Site) -> Upstream {
-    let (host, port) = site.backend.clone();
-    Upstream::new(host, port, site.security.clone(), site.forward.clone())
+    Upstream::new(Arc::clone(&site.backends), site.forward.clone())
 }

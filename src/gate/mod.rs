@@ -9,6 +9,7 @@ mod current;
 mod deadline;
 mod decide;
 mod disposition;
+pub mod health;
 mod hold;
 mod https;
 mod inspect;

@@ -39,7 +39,7 @@ pub use self::settings::{Address, Prefix, Settings};
 pub(crate) use self::socket::unix as bind_unix;
 use self::tls::Tls;
 use crate::config::Config;
-use crate::gate::Worker;
+use crate::gate::{Worker, health};
 use crate::state::{Live, Shared};
 use crate::{admin, mail};
 
@@ -164,6 +164,7 @@ async fn keep_house(live: Arc<Live>, tls: Option<Arc<Tls>>, ended: oneshot::Rece
     tokio::select! {
         () = sessions.keep_house() => {}
         () = sweep => {}
+        () = health::keep(&live) => {}
         () = certificates => {}
         _ = ended => {}
     }
