@@ -11,6 +11,9 @@ use super::bucket::SteadyClock;
 /// More keys than this are not kept: with 20 others each about 3 MiB.
 const MOST_KEYS: usize = 4096;
 
+/// By key, the others and when they were last seen.
+type Others = HashMap<u128, Vec<(u128, Duration)>>;
+
 /// For each key the others it was seen with lately.
 pub(super) struct Spread {
     /// So many others are too many; 0: any number is fine.
@@ -18,7 +21,7 @@ pub(super) struct Spread {
     within: Duration,
     clock: SteadyClock,
     /// The others, the longest ago first; never more than `limit`.
-    entries: Arc<Mutex<HashMap<u128, Vec<(u128, Duration)>>>>,
+    entries: Arc<Mutex<Others>>,
 }
 
 impl Spread {
@@ -85,13 +88,13 @@ impl Spread {
     }
 
     // A panic elsewhere cannot leave the map half changed in a way that matters, so poison says nothing.
-    fn entries(&self) -> MutexGuard<'_, HashMap<u128, Vec<(u128, Duration)>>> {
+    fn entries(&self) -> MutexGuard<'_, Others> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Makes room by forgetting the half with the fewest others.
-fn forget_half(entries: &mut HashMap<u128, Vec<(u128, Duration)>>) {
+fn forget_half(entries: &mut Others) {
     let mut all: Vec<(usize, u128)> = entries.iter().map(|(key, others)| (others.len(), *key)).collect();
     let middle = all.len() / 2;
     let (fewer, _, _) = all.select_nth_unstable(middle);
