@@ -74,7 +74,7 @@ impl Shared {
         let mut sites = config
             .sites
             .iter()
-            .map(|site| Site::new(&config, site.as_ref()).map(Arc::new))
+            .map(|site| Site::new(&config, site.as_ref(), Arc::clone(&clock)).map(Arc::new))
             .collect::<Result<Vec<_>, _>>()?;
         sites.sort_by_key(|site| std::cmp::Reverse(site.public.path().len()));
         let pages = Pages::load(&config.pages).map_err(|error| error.to_string())?;

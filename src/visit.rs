@@ -13,7 +13,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::admit::ClientIp;
 use crate::cms::Asker;
-use crate::forward::{BoxError, full};
+use crate::forward::{BoxError, Whom, full};
 use crate::gate::policy::From;
 use crate::gate::{Audience, Next, Site, fields};
 use crate::pages::{Around, ErrorKind, LANGUAGE_COOKIE, LANGUAGE_PARAMETER, Language, Page, json_error};
@@ -122,13 +122,16 @@ impl<'a> Caller<'a> {
         if Audience::of(&self.parts.method, self.headers()) == Audience::Person {
             return Answer::own(rendered, verdict);
         }
-        let json = json_error(
+        let mut json = json_error(
             rendered.status(),
             kind.code(),
             &self.shared.pages.detail(page, &around),
             self.request_id,
             [],
         );
+        if let Some(wait) = rendered.headers().get(RETRY_AFTER) {
+            json.headers_mut().insert(RETRY_AFTER, wait.clone());
+        }
         Answer::own(json, verdict)
     }
 }
@@ -275,6 +278,7 @@ impl<'a> Visit<'a> {
             client_ip: self.client.ip(),
             language: Some(self.caller.language().as_str().to_owned()),
             user_agent: self.caller.text(USER_AGENT).map(str::to_owned),
+            whom: self.session.as_ref().map(|session| Whom::of(session.user())),
             request_id: self.caller.request_id.to_owned(),
         }
     }

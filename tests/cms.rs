@@ -57,6 +57,7 @@ fn asker() -> Asker {
         language: Some("fr, en;q=0.5".to_owned()),
         user_agent: Some("Mozilla/5.0 (a browser)".to_owned()),
         request_id: "req-1".to_owned(),
+        whom: None,
     }
 }
 

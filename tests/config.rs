@@ -20,7 +20,7 @@ fn the_sample_names_every_key_with_its_default() {
     let (sample, warnings) = parse(SAMPLE).unwrap();
     assert_eq!(warnings, []);
     // Uncommented, each default must be what the code does without it. What has no default is an example, and is left out.
-    let examples: [&[&str]; 16] = [
+    let examples: [&[&str]; 17] = [
         &["# workers ="],
         &["# listen = [\"127.0.0.1:8443\"]", "# certificate =", "# key =", "# ocsp ="],
         &["# certificates ="],
@@ -38,6 +38,7 @@ fn the_sample_names_every_key_with_its_default() {
         &["# from ="],
         &["# identity_headers ="],
         &["# ca = \"tls/backend-ca.pem\""],
+        &["# health_check ="],
     ];
     let uncommented: String = SAMPLE
         .lines()
@@ -115,7 +116,6 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "[admin]\nlisten = \"0.0.0.0:9180\"\nSITE",
             "proxy.toml:1:1: error: `0.0.0.0:9180` lets others than this machine see who is signed in; write \"127.0.0.1:9180\"",
         ),
-        ("later site key", "SITEidentity_headers = 1\n", "`identity_headers`: "),
         (
             "duration",
             "[session]\nidle = \"30\"\n",
@@ -179,6 +179,26 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "itself",
             "[[site]]\nname = \"a\"\npublic_url = \"http://a.example\"\nbackend_url = \"http://a.example/Plone\"\n",
             "the gate would call itself",
+        ),
+        (
+            "itself among others",
+            "[[site]]\nname = \"a\"\npublic_url = \"http://a.example\"\nbackend_url = [\"http://b/Plone\", \"http://a.example/Plone\"]\n",
+            "proxy.toml:4:15: error: backend_url is the public address",
+        ),
+        (
+            "two sites as one",
+            "[[site]]\nname = \"a\"\npublic_url = \"http://a.example\"\nbackend_url = [\"http://b/Plone\", \"http://c/Zope\"]\n",
+            "proxy.toml:4:15: error: `http://c/Zope` is not the same site as `http://b/Plone`",
+        ),
+        (
+            "checks without a pause",
+            "SITE[site.forward]\nhealth_check = { every = \"0\" }\n",
+            "write a duration such as \"10s\"",
+        ),
+        (
+            "a check of no path",
+            "SITE[site.forward]\nhealth_check = { path = \"ok\" }\n",
+            "`ok` is no path; write it like \"/\"",
         ),
         ("two alike", "SITESITE", "proxy.toml:6:8: error: there is another site named `a`"),
         (

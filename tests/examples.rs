@@ -28,6 +28,7 @@ fn asker() -> Asker {
         language: None,
         user_agent: None,
         request_id: "req-1".to_owned(),
+        whom: None,
     }
 }
 

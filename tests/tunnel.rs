@@ -180,3 +180,21 @@ fn a_tunnel_ends_with_the_session_that_opened_it() {
     assert!(wire.has_ended(), "the visitor's end");
     assert!(told.recv().unwrap(), "the backend's end");
 }
+
+#[test]
+fn a_tunnel_in_which_nobody_says_anything_ends_whoever_opened_it() {
+    let (ended, told) = mpsc::channel();
+    let backend = Backend::scripted(move |wire, _| {
+        while wire.request().is_some() {
+            wire.send(SWITCHED);
+            ended.send(wire.has_ended()).unwrap();
+            return;
+        }
+    });
+    let gate = Gate::with(&backend.url(), &format!("{RULES}\nforward.tunnel_idle_timeout = \"200ms\""));
+    let mut wire = connect(gate.address);
+    wire.send(get("/open/socket", ASKED));
+    assert_eq!(wire.head().map(|head| head.status()), Some(101));
+    assert!(wire.has_ended(), "the visitor's end");
+    assert!(told.recv().unwrap(), "the backend's end");
+}

@@ -32,6 +32,8 @@ pub(super) fn answer(shared: &Shared) -> Response<Full<Bytes>> {
 struct OfSite {
     name: String,
     sessions: usize,
+    /// Whether each backend is up, in their order.
+    backends: Vec<bool>,
     metrics: Arc<SiteMetrics>,
 }
 
@@ -50,6 +52,7 @@ impl Snapshot {
         let sites = shared.sites.iter().map(|site| OfSite {
             name: site.name.clone(),
             sessions: shared.sessions.list(Some(&site.name), None).len(),
+            backends: (0..site.backends.members().len()).map(|at| site.backends.is_up(at)).collect(),
             metrics: Arc::clone(&site.metrics),
         });
         Self {
@@ -142,6 +145,15 @@ impl Collector for Snapshot {
         for site in &self.sites {
             let labels: Labels<'_> = vec![("site", &site.name)];
             metric.encode_family(&labels)?.encode_gauge(&(site.sessions as u64))?;
+        }
+        let help = "Whether a backend is up (1) or left out (0), by its place in backend_url";
+        let mut metric = encoder.encode_descriptor("backend_up", help, None, MetricType::Gauge)?;
+        for site in &self.sites {
+            for (at, is_up) in site.backends.iter().enumerate() {
+                let at = at.to_string();
+                let labels: Labels<'_> = vec![("site", &site.name), ("backend", &at)];
+                metric.encode_family(&labels)?.encode_gauge(&u64::from(*is_up))?;
+            }
         }
         for (name, help, labels, tally) in [
             ("limited", "Attempts that were one too many", ["action", "by"], self.limited.as_ref()),

@@ -1,4 +1,4 @@
-//! `/ready`: whether the gate can serve. It can if its store takes changes and at least one backend takes connections, and if it
+//! `/ready`: whether the gate can serve. It can if its store takes changes and at least one site has a backend that takes connections, and if it
 //! has not been told to stop.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::{response, text};
 use crate::gate::Site;
@@ -55,13 +56,30 @@ pub(super) async fn answer(shared: &Shared, stopping: bool) -> Response<Full<Byt
 }
 
 fn backend(site: &Site) -> impl Future<Output = String> + Send + 'static {
-    let address = site.backend.clone();
+    let addresses: Vec<_> =
+        site.backends.members().map(|member| (member.host.clone(), member.port)).collect();
     let patience = site.forward.connect_timeout.as_duration().min(PATIENCE);
     async move {
-        match tokio::time::timeout(patience, TcpStream::connect(address)).await {
-            Ok(Ok(_)) => OK.to_owned(),
-            Ok(Err(error)) => format!("cannot connect: {error}"),
-            Err(_) => "cannot connect: it takes too long".to_owned(),
+        let count = addresses.len();
+        let mut asked = JoinSet::new();
+        for address in addresses {
+            asked.spawn(async move {
+                match tokio::time::timeout(patience, TcpStream::connect(address)).await {
+                    Ok(Ok(_)) => Ok(()),
+                    Ok(Err(error)) => Err(format!("cannot connect: {error}")),
+                    Err(_) => Err("cannot connect: it takes too long".to_owned()),
+                }
+            });
         }
+        // The first that answers will do; dropping the set gives the others up.
+        let mut said = String::new();
+        while let Some(asked) = asked.join_next().await {
+            match asked {
+                Ok(Ok(())) => return OK.to_owned(),
+                Ok(Err(why)) => said = why,
+                Err(_) => said = "cannot be asked".to_owned(),
+            }
+        }
+        if count > 1 { format!("none of {count}; {said}") } else { said }
     }
 }

@@ -1,7 +1,8 @@
 //! Which request header fields go on, by name.
 //!
 //! Zope's servers fold `X_Remote_User`, `X.Remote.User` and `X-Remote-User` into one variable
-//! (facts: ZServer), so a field that the gate guards in one spelling must not pass in another. And what
+//! (facts: ZServer), and Apache before 2.4 every other sign as well: `X!Remote~User`. So a field that the gate guards in one
+//! spelling must not pass in another; names of anything but letters, digits and hyphens are nobody's honest way. And what
 //! a client says of itself in fields that belong to proxies (who it is, where it comes from, which URL
 //! it meant) is never true.
 
@@ -91,7 +92,7 @@ const FOR_ALL: &[&str] = &[
 /// [`Refusal::Framing`] for `Transfer_Encoding`, `Content.Length` and the like.
 pub(super) fn refuse_framing_aliases(headers: &HeaderMap) -> Result<(), Refusal> {
     let alias = headers.keys().map(HeaderName::as_str).filter(|name| is_aliased(name)).any(|name| {
-        let name = name.replace(['_', '.'], "-");
+        let name = name.replace(is_folded, "-");
         matches!(
             name.as_str(),
             "transfer-encoding" | "content-length" | "host" | "connection" | "expect" | "upgrade"
@@ -126,7 +127,12 @@ pub fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 fn is_aliased(name: &str) -> bool {
-    name.bytes().any(|byte| matches!(byte, b'_' | b'.'))
+    name.contains(is_folded)
+}
+
+/// Whether some backend reads `-` in its place.
+fn is_folded(c: char) -> bool {
+    !c.is_ascii_alphanumeric() && c != '-'
 }
 
 #[cfg(test)]
@@ -187,6 +193,9 @@ mod tests {
             "Keep-Alive",
             "Trailer",
             "X-Auth-Request-User",
+            "X!Remote!User",
+            "x~remote+user",
+            "X-Remote*User",
         ] {
             assert!(!may_pass(&name(field)), "{field}");
         }
@@ -206,6 +215,8 @@ mod tests {
             ("transfer_encoding", true),
             ("content.length", true),
             ("Content_Length", true),
+            ("transfer!encoding", true),
+            ("content~length", true),
             ("host_", false),
             ("x_custom", false),
             ("content-length", false),

@@ -13,6 +13,7 @@ use super::{
     Asker, BackendError, BackendSettings, PASSWORD_CAP, Redeemed, Requested, SignIn, SignOut, USER_CAP,
     Verdict, WhoAmI,
 };
+use crate::forward::Standing;
 use crate::secret::Secret;
 
 /// One site's backend, and how to speak with it. Cheap to share; it holds no connection open.
@@ -36,6 +37,13 @@ impl Backend {
     pub fn new(dialogue: Arc<Dialogue>, settings: BackendSettings) -> Result<Self, BackendError> {
         let rules = Arc::new(dialogue.credentials().clone());
         Ok(Self { client: Client::new(settings)?, dialogue, rules })
+    }
+
+    /// The same, at whichever of these backends is best, each in the place of the address's host and port.
+    #[must_use]
+    pub fn among(mut self, standing: Arc<Standing>) -> Self {
+        self.client = self.client.among(standing);
+        self
     }
 
     /// The dialogue it is spoken with in.

@@ -5,6 +5,7 @@
 //! somebody's answer), a cap on every time and size.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -14,6 +15,7 @@ use url::Url;
 use super::answer::Answer;
 use super::body::Body;
 use super::{Asker, BackendError, BackendSettings};
+use crate::forward::{Standing, Whom};
 use crate::secret::Secret;
 use crate::tls;
 
@@ -25,6 +27,8 @@ pub(super) struct Client {
     plain: reqwest::Client,
     trusted: reqwest::Client,
     address: Url,
+    /// Where it really goes, where that is not for the address alone to say.
+    backends: Option<Arc<Standing>>,
     standing: HeaderMap,
     public_scheme: &'static str,
     public_authority: String,
@@ -69,6 +73,20 @@ impl<'a> Outgoing<'a> {
             trusted: false,
             asker,
         }
+    }
+}
+
+/// Which backend a conversation is had with.
+#[derive(Clone, Copy)]
+pub(super) struct Turn {
+    whom: Option<Whom>,
+    at: Option<usize>,
+}
+
+impl Turn {
+    /// Of a conversation about `user`, or else whoever asks.
+    pub(super) fn of(user: Option<&str>, asker: &Asker) -> Self {
+        Self { whom: user.map(Whom::of).or(asker.whom), at: None }
     }
 }
 
@@ -132,6 +150,7 @@ impl Client {
             plain: build(None, &tls, connect_timeout, timeout)?,
             trusted: build(source_address, &tls, connect_timeout, timeout)?,
             address,
+            backends: None,
             standing,
             public_scheme,
             public_authority,
@@ -147,21 +166,60 @@ impl Client {
         &self.public_url
     }
 
-    /// Sends one request and reads its answer.
-    pub(super) async fn send(&self, outgoing: Outgoing<'_>) -> Result<Answer, NoAnswer> {
+    pub(super) fn among(self, standing: Arc<Standing>) -> Self {
+        Self { backends: Some(standing), ..self }
+    }
+
+    /// Sends one request and reads its answer. Where no connection is to be had nothing was sent, and another backend is tried,
+    /// once; the conversation goes on there.
+    pub(super) async fn send(&self, outgoing: &Outgoing<'_>, turn: &mut Turn) -> Result<Answer, NoAnswer> {
         let mut url = self.url(outgoing.path).ok_or(NoAnswer::Connect)?;
         url.set_query(Some(outgoing.query).filter(|query| !query.is_empty()));
+        let Some(backends) = &self.backends else { return self.ask(&url, url.clone(), outgoing).await };
+        let at = turn.at.or_else(|| backends.choose(turn.whom, None)).unwrap_or(0);
+        turn.at = Some(at);
+        let answer = self.ask_at(backends, at, &url, outgoing).await;
+        let Err(NoAnswer::Connect) = answer else { return answer };
+        let Some(other) = backends.choose(turn.whom, Some(at)) else { return answer };
+        turn.at = Some(other);
+        self.ask_at(backends, other, &url, outgoing).await
+    }
+
+    async fn ask_at(
+        &self,
+        backends: &Arc<Standing>,
+        at: usize,
+        url: &Url,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<Answer, NoAnswer> {
+        let mut to = url.clone();
+        let member = backends.member(at).ok_or(NoAnswer::Connect)?;
+        let host = if member.host.contains(':') { format!("[{}]", member.host) } else { member.host.clone() };
+        to.set_host(Some(&host)).map_err(|_| NoAnswer::Connect)?;
+        to.set_port(Some(member.port)).map_err(|()| NoAnswer::Connect)?;
+        let _seat = backends.enter(at);
+        let answer = self.ask(url, to, outgoing).await;
+        match &answer {
+            Ok(_) => backends.worked(at),
+            Err(NoAnswer::Connect) => backends.failed(at),
+            Err(NoAnswer::Timeout | NoAnswer::Broken) => {}
+        }
+        answer
+    }
+
+    /// Sends to `to` what is meant for `url`: by that the CMS calls itself, wherever it is.
+    async fn ask(&self, url: &Url, to: Url, outgoing: &Outgoing<'_>) -> Result<Answer, NoAnswer> {
         let client = if outgoing.trusted { &self.trusted } else { &self.plain };
-        let headers = self.headers(&outgoing);
-        let request = client.request(outgoing.method, url.clone());
-        let request = match outgoing.body {
+        let headers = self.headers(outgoing);
+        let request = client.request(outgoing.method.clone(), to);
+        let request = match &outgoing.body {
             Body::None => request,
             Body::Text(kind, text) => {
-                request.header(header::CONTENT_TYPE, kind).body(text.expose().to_owned())
+                request.header(header::CONTENT_TYPE, *kind).body(text.expose().to_owned())
             }
             Body::Multipart(fields) => {
-                let form = fields.into_iter().fold(reqwest::multipart::Form::new(), |form, (name, value)| {
-                    form.text(name, value.expose().to_owned())
+                let form = fields.iter().fold(reqwest::multipart::Form::new(), |form, (name, value)| {
+                    form.text(name.clone(), value.expose().to_owned())
                 });
                 request.multipart(form)
             }
@@ -175,7 +233,7 @@ impl Client {
             };
             read.extend_from_slice(&chunk);
         }
-        Ok(Answer::new(url, &self.public_host, response.status(), response.headers(), body))
+        Ok(Answer::new(url.clone(), &self.public_host, response.status(), response.headers(), body))
     }
 
     /// The address and the path below it; `None` if the sum is not below the address.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::client::{NoAnswer, Outgoing};
+use super::client::{NoAnswer, Outgoing, Turn};
 use super::condition::Case;
 use super::paths::Pattern;
 use super::template::{Filling, Template};
@@ -155,7 +155,7 @@ impl Backend {
         let outgoing = Outgoing::get(path.expose(), asker);
         let query = body::query(&probe.query, &Filling::default());
         let outgoing = Outgoing { query: query.expose(), trusted, ..outgoing };
-        match self.client.send(outgoing).await {
+        match self.client.send(&outgoing, &mut Turn::of(None, asker)).await {
             Err(why) => Examined::NoAnswer { evidence: NoAnswer::as_str(why) },
             Ok(answer) => {
                 let seen = answer.seen(PARSE_TIME);

@@ -73,6 +73,7 @@ pub use paths::{FieldRules, PathRules, TakenOver};
 pub use rehearse::{Rehearsal, Scene};
 pub use run::StepTaken;
 
+use crate::forward::Whom;
 use crate::secret::Secret;
 
 /// The longest name of an account that is sent to a CMS, in bytes; no CMS allows half of it.
@@ -137,6 +138,8 @@ pub struct Asker {
     pub language: Option<String>,
     /// The browser's `User-Agent`.
     pub user_agent: Option<String>,
+    /// Who is signed in, where a site's backends are chosen by that; whose name is typed counts more.
+    pub whom: Option<Whom>,
     /// The id that the log knows this request by.
     pub request_id: String,
 }

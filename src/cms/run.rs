@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use super::Asker;
 use super::answer::{Answer, Form};
 use super::body::{self, Body};
-use super::client::{Client, NoAnswer, Outgoing};
+use super::client::{Client, NoAnswer, Outgoing, Turn};
 use super::cookies::{self, CredentialRules, KeptCookies, SetCookie};
 use super::operation::{Named, Operation, Step};
 use super::template::{Filling, Template};
@@ -74,6 +74,8 @@ pub(super) async fn run<V: Named>(
 ) -> Result<Conclusion<V>, Stopped> {
     let Call { client, rules, mut filling, kept, trusted, asker } = call;
     let mut at = 0;
+    // One conversation is had with one backend: what a step set there the next may need.
+    let mut turn = Turn::of(filling.user, asker);
     let mut form: Option<Form> = None;
     let mut jar = Jar::new(kept);
     let mut steps = Vec::new();
@@ -107,7 +109,7 @@ pub(super) async fn run<V: Named>(
             asker,
         };
         let request = format!("{} {}", outgoing.method, step.to.first().map_or("", Template::written));
-        let answer = match client.send(outgoing).await {
+        let answer = match client.send(&outgoing, &mut turn).await {
             Ok(answer) => answer,
             Err(why) => {
                 let why = NoAnswer::as_str(why);

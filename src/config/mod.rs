@@ -3,6 +3,7 @@
 //! Each module owns the type of its own section; this one composes them, checks what concerns several of
 //! them, and says of every mistake where it is, what is wrong and what would be right.
 
+mod backends;
 mod dialogues;
 mod finding;
 mod later;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use self::backends::Backends;
 pub use self::finding::{Finding, Severity};
 pub use self::site::{SignIn, Site, VirtualHosting};
 use self::url::Scheme;
@@ -171,7 +173,7 @@ impl Config {
                     );
                 }
             }
-            if public.as_ref().is_at(backend.as_ref().host()) {
+            if backend.as_ref().iter().any(|backend| public.as_ref().is_at(backend.host())) {
                 error(backend.span().start, "backend_url is the public address: the gate would call itself; write where the CMS itself listens".to_owned());
             }
             match self.dialogue(site) {
@@ -250,7 +252,7 @@ impl Config {
             findings.push(Finding::warning(file, text, site.public_url.span().start, sentence));
         }
         for site in self.sites.iter().map(Spanned::as_ref) {
-            if site.backend_url.as_ref().scheme() == Scheme::Http && site.forward.ca.is_some() {
+            if site.backend_url.as_ref().first().scheme() == Scheme::Http && site.forward.ca.is_some() {
                 let sentence = "[site.forward] names a `ca`, but backend_url is http: nobody shows a certificate; write https://, or remove `ca`".to_owned();
                 findings.push(Finding::warning(file, text, site.backend_url.span().start, sentence));
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::backends::Backends;
 use super::url::SiteUrl;
 use super::values::Size;
 use crate::{forward, gate, identity, recovery, rewrite};
@@ -17,8 +18,8 @@ pub struct Site {
     pub name: Spanned<String>,
     /// The only address that internet users ever see.
     pub public_url: Spanned<SiteUrl>,
-    /// Where the site really is. No client has any influence on it.
-    pub backend_url: Spanned<SiteUrl>,
+    /// Where the site really is: one address or a list. No client has any influence on it.
+    pub backend_url: Spanned<Backends>,
     /// The dialogue by which its forms are spoken to.
     #[serde(default = "plone")]
     pub cms: Spanned<String>,
@@ -49,7 +50,7 @@ pub struct Site {
     /// Forgotten passwords.
     #[serde(default)]
     pub password_reset: recovery::Settings,
-    /// How patient the gate is with the backend.
+    /// How patient the gate is with the backend, and how it chooses among several.
     #[serde(default)]
     pub forward: forward::Settings,
     /// What is rewritten besides what is known, and what is done about what stays.

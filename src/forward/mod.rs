@@ -1,6 +1,6 @@
 //! To the backend and back: one exchange, with the connection pool, the retry and the deadlines around it.
 //!
-//! The gate decides and hands over an [`Outgoing`]; [`Upstream::exchange`] gives back the backend's response
+//! The gate decides and hands over an [`Outgoing`]; [`Upstream::exchange`] chooses a backend and gives back its response
 //! or a [`Fault`] that says on whose side it broke. What the backend sends is checked before it is used: a
 //! response that is delimited in two ways, or an upgrade nobody asked for, is a fault, and its connection is
 //! never used again.
@@ -9,6 +9,8 @@
 //! `HEAD` with a body, and refuse chunked requests):
 //! - A request that must not be sent twice travels on a new connection, so it cannot meet one that is just being
 //!   closed. One that may be repeated uses the pool, and is sent again once when a *reused* connection died.
+//! - Where a connection cannot be made nothing was sent, so any request goes to another backend then, once. Which are up, all
+//!   workers know together: [`Standing`].
 //! - `HEAD` travels on a connection of its own, which ends with it.
 //! - A body always has a `Content-Length`; one of unknown length is spooled first.
 
@@ -16,60 +18,27 @@ mod body;
 mod head;
 mod pace;
 mod pool;
+mod settings;
 mod spool;
+mod standing;
 mod tunnel;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, Response, StatusCode};
-use serde::Deserialize;
 
 pub use self::body::{BoxError, Inspect, RequestBody, ResponseBody};
 pub use self::head::{Destination, Outgoing};
-pub use self::pool::{Security, Upstream};
-pub use self::spool::spool;
+pub use self::pool::Security;
+use self::pool::{Connection, Line};
+pub use self::settings::{HealthCheck, HealthPath, Pause, Settings};
+pub use self::spool::{Strangers, spool};
+pub(crate) use self::standing::Seat;
+pub use self::standing::{Member, Standing, Whom};
 pub use self::tunnel::{tunnel, upgrade_token};
-use crate::config::values::{Size, Span};
-
-/// `[site.forward]` of `proxy.toml`: how patient the gate is with the backend, and what it sends there.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// How long connecting may take; 5 s.
-    pub connect_timeout: Span,
-    /// How long the backend may think, once it has the whole request; 2 min. Also how long a body being sent may stand still.
-    pub response_timeout: Span,
-    /// How long a response being received may stand still; 1 min.
-    pub idle_timeout: Span,
-    /// How long an unused connection is kept; 50 s. Below the backend's own limit (waitress: 120 s, ZServer: 60 s).
-    pub keep_alive: Span,
-    /// The largest request body; 4 GiB.
-    pub body_limit: Size,
-    /// How many bytes a second of a request body a client must send, once it has had 30 s; 500 B. `"0"` waits for any.
-    pub body_rate: Size,
-    /// The authorities by which an https backend's certificate is judged, PEM; those the system trusts.
-    pub ca: Option<PathBuf>,
-    /// How much of a body of unknown length, or of one that is translated on its way, is held in memory before it goes to a file; 256 KiB.
-    pub spool_above: Size,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Span::seconds(5),
-            response_timeout: Span::minutes(2),
-            idle_timeout: Span::minutes(1),
-            keep_alive: Span::seconds(50),
-            body_limit: Size::bytes(4 << 30),
-            body_rate: Size::bytes(500),
-            ca: None,
-            spool_above: Size::bytes(256 << 10),
-        }
-    }
-}
 
 /// What went wrong with an exchange, and on whose side.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +70,9 @@ pub enum Fault {
     /// The body could not be kept until its length was known.
     #[error("cannot spool the request body: {0}")]
     Spool(#[source] std::io::Error),
+    /// Too many bodies of strangers are held already.
+    #[error("too many bodies of unknown length at once")]
+    Crowded,
     /// The request cannot be written down for the backend.
     #[error("the request cannot be forwarded: {0}")]
     Request(#[source] http::Error),
@@ -118,8 +90,14 @@ impl Fault {
             Self::ClientBody => "client_broke_off",
             Self::BodyRefused(_) => "body_refused",
             Self::Spool(_) => "spool_failed",
+            Self::Crowded => "spool_crowded",
             Self::Request(_) => "not_forwardable",
         }
+    }
+
+    /// Whether there was no connection, so that nothing has been sent.
+    pub const fn is_unsent(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::ConnectTimeout(_))
     }
 
     /// The status that answers it.
@@ -132,14 +110,39 @@ impl Fault {
             Self::BodyRefused(_) => StatusCode::FORBIDDEN,
             Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::Spool(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
 
+/// The backends of a site as one worker sees them: with its own connections to each.
+pub struct Upstream {
+    lines: Vec<Line>,
+    standing: Arc<Standing>,
+    settings: Settings,
+}
+
 impl Upstream {
-    /// Sends `outgoing` with `body` and waits for the head of the response.
+    /// Without connections.
+    pub fn new(standing: Arc<Standing>, settings: Settings) -> Self {
+        let lines = standing.members().map(|member| Line::new(member.clone(), settings.clone())).collect();
+        Self { lines, standing, settings }
+    }
+
+    /// The settings of its site.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// How its backends are doing.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// Sends `outgoing` with `body` to one of the backends and waits for the head of the response.
     ///
-    /// Dropping the future, or the body of the response, cancels the exchange at the backend.
+    /// Where there is no connection to be had nothing has been sent, and another backend is tried, once. Dropping the future, or
+    /// the body of the response, cancels the exchange at the backend.
     ///
     /// # Errors
     /// Any [`Fault`]; the connection is not used again after one.
@@ -147,46 +150,85 @@ impl Upstream {
         &self,
         outgoing: &Outgoing<'_>,
         body: RequestBody,
+        whom: Option<Whom>,
     ) -> Result<Response<ResponseBody>, Fault> {
         let repeatable = is_idempotent(outgoing.method()) && matches!(body, RequestBody::Empty);
-        if !repeatable || *outgoing.method() == Method::HEAD || outgoing.is_upgrade() {
-            let connection = self.connect().await?;
-            return self.attempt(connection, outgoing, body).await;
-        }
-        if let Some(connection) = self.take_idle() {
-            match self.attempt(connection, outgoing, RequestBody::Empty).await {
+        let may_pool = repeatable && *outgoing.method() != Method::HEAD && !outgoing.is_upgrade();
+        let mut at = self.standing.choose(whom, None).unwrap_or(0);
+        let mut seat = self.standing.enter(at);
+        let idle = self.lines.get(at).filter(|_| may_pool).and_then(Line::take_idle);
+        if let Some(connection) = idle {
+            match self.attempt(connection, outgoing, RequestBody::Empty, seat).await {
                 Err(Fault::BrokenOff(error)) => {
                     tracing::debug!(%error, "an idle connection had died; sending once more")
                 }
-                outcome => return outcome,
+                outcome => {
+                    if outcome.is_ok() {
+                        self.standing.worked(at);
+                    }
+                    return outcome;
+                }
             }
+            seat = self.standing.enter(at);
         }
-        let connection = self.connect().await?;
-        self.attempt(connection, outgoing, RequestBody::Empty).await
+        let mut connected = self.connect(at).await;
+        if connected.is_err()
+            && let Some(other) = self.standing.choose(whom, Some(at))
+        {
+            (at, seat) = (other, self.standing.enter(other));
+            connected = self.connect(at).await;
+        }
+        let outcome = self.attempt(connected?, outgoing, body, seat).await;
+        match &outcome {
+            Ok(_) => self.standing.worked(at),
+            // Nonsense is an answer too: there is a backend, and the request may have been what it could not bear.
+            Err(Fault::BrokenOff(error)) if !error.is_parse() && !error.is_user() => self.standing.failed(at),
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    /// Asks one backend, on a connection of its own, whether it serves, and remembers what it says.
+    pub async fn check(&self, at: usize, outgoing: &Outgoing<'_>, limit: Duration) {
+        let asked = async {
+            let connection = self.connect(at).await?;
+            self.attempt(connection, outgoing, RequestBody::Empty, self.standing.enter(at)).await
+        };
+        let answered = tokio::time::timeout(limit, asked).await;
+        let is_up = matches!(answered, Ok(Ok(response)) if !response.status().is_server_error());
+        self.standing.checked(at, is_up);
+    }
+
+    async fn connect(&self, at: usize) -> Result<Connection, Fault> {
+        let Some(line) = self.lines.get(at) else {
+            return Err(Fault::Connect(std::io::ErrorKind::AddrNotAvailable.into()));
+        };
+        line.connect().await.inspect_err(|_| self.standing.failed(at))
     }
 
     async fn attempt(
         &self,
-        mut connection: pool::Connection,
+        mut connection: Connection,
         outgoing: &Outgoing<'_>,
         body: RequestBody,
+        seat: Seat,
     ) -> Result<Response<ResponseBody>, Fault> {
         let progress = body.progress();
         let request = outgoing.request(body).map_err(Fault::Request)?;
         let response =
-            progress.deadline(self.settings().response_timeout.as_duration(), connection.send(request)).await;
+            progress.deadline(self.settings.response_timeout.as_duration(), connection.send(request)).await;
         if let Some(fault) = progress.fault() {
             return Err(fault);
         }
         let response = match response {
             None if progress.is_sending() => return Err(Fault::ClientBody),
-            None => return Err(Fault::ResponseTimeout(self.settings().response_timeout.as_duration())),
+            None => return Err(Fault::ResponseTimeout(self.settings.response_timeout.as_duration())),
             Some(Err(error)) => return Err(Fault::BrokenOff(error)),
             Some(Ok(response)) => response,
         };
         check_framing(&response, outgoing)?;
-        let lease = self.lease(connection, outgoing.may_reuse());
-        Ok(response.map(|body| ResponseBody::new(body, lease, self.settings().idle_timeout.as_duration())))
+        let lease = connection.lease(outgoing.may_reuse(), seat);
+        Ok(response.map(|body| ResponseBody::new(body, lease, self.settings.idle_timeout.as_duration())))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Each worker thread has its own pools, so the lock is never waited for; hyper-util's shared client costs a
 //! tenth more per request (facts/performance.md, section 10) and cannot say whether a connection is a reused one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
@@ -17,12 +17,11 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
-use super::{Fault, RequestBody, Settings};
+use super::{Fault, Member, RequestBody, Seat, Settings};
 
 /// A backend as one worker sees it.
-pub struct Upstream {
-    address: (String, u16),
-    security: Option<Security>,
+pub(super) struct Line {
+    member: Member,
     settings: Settings,
     idle: Arc<Mutex<Vec<Idle>>>,
 }
@@ -35,15 +34,10 @@ struct Idle {
     since: Instant,
 }
 
-impl Upstream {
-    /// A backend at `host` and `port`, in clear text if there is no `security`. Nothing is connected yet.
-    pub fn new(host: impl Into<String>, port: u16, security: Option<Security>, settings: Settings) -> Self {
-        Self { address: (host.into(), port), security, settings, idle: Arc::default() }
-    }
-
-    /// The settings of its site.
-    pub const fn settings(&self) -> &Settings {
-        &self.settings
+impl Line {
+    /// A backend in clear text if there is no `security`. Nothing is connected yet.
+    pub(super) fn new(member: Member, settings: Settings) -> Self {
+        Self { member, settings, idle: Arc::default() }
     }
 
     /// The most recently used connection that still stands.
@@ -57,19 +51,14 @@ impl Upstream {
 
     pub(super) async fn connect(&self) -> Result<Connection, Fault> {
         let limit = self.settings.connect_timeout.as_duration();
-        let (host, port) = &self.address;
-        let stream =
-            within(limit, TcpStream::connect((host.as_str(), *port))).await?.map_err(Fault::Connect)?;
+        let address = (self.member.host.as_str(), self.member.port);
+        let stream = within(limit, TcpStream::connect(address)).await?.map_err(Fault::Connect)?;
         stream.set_nodelay(true).map_err(Fault::Connect)?;
-        let Some(security) = &self.security else { return speak(stream).await };
+        let pool = Arc::downgrade(&self.idle);
+        let Some(security) = &self.member.security else { return speak(stream, pool).await };
         let connector = TlsConnector::from(Arc::clone(&security.config));
         let handshake = connector.connect(security.name.clone(), stream);
-        speak(within(limit, handshake).await?.map_err(Fault::Connect)?).await
-    }
-
-    /// What the body of a response holds on to until it has been read.
-    pub(super) fn lease(&self, connection: Connection, may_reuse: bool) -> Lease {
-        Lease { connection: Some(connection), pool: may_reuse.then(|| Arc::clone(&self.idle)) }
+        speak(within(limit, handshake).await?.map_err(Fault::Connect)?, pool).await
     }
 }
 
@@ -92,7 +81,7 @@ impl Security {
     }
 }
 
-async fn speak<S>(stream: S) -> Result<Connection, Fault>
+async fn speak<S>(stream: S, pool: Weak<Mutex<Vec<Idle>>>) -> Result<Connection, Fault>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -104,7 +93,7 @@ where
             tracing::debug!(%error, "a backend connection ended");
         }
     });
-    Ok(Connection { sender, _task: AbortOnDrop(task.abort_handle()) })
+    Ok(Connection { sender, pool, _task: AbortOnDrop(task.abort_handle()) })
 }
 
 async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T, Fault> {
@@ -114,6 +103,8 @@ async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T
 /// A connection that is in nobody else's hands. Dropping it closes it.
 pub(super) struct Connection {
     sender: http1::SendRequest<RequestBody>,
+    /// Where it may be kept when it is not used.
+    pool: Weak<Mutex<Vec<Idle>>>,
     _task: AbortOnDrop,
 }
 
@@ -123,6 +114,11 @@ impl Connection {
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, hyper::Error> {
         self.sender.send_request(request).await
+    }
+
+    /// What the body of a response holds on to until it has been read.
+    pub(super) fn lease(self, may_reuse: bool, seat: Seat) -> Lease {
+        Lease { connection: Some(self), may_reuse, _seat: seat }
     }
 }
 
@@ -138,16 +134,15 @@ impl Drop for AbortOnDrop {
 /// A connection on loan to a response that is still being read.
 pub(super) struct Lease {
     connection: Option<Connection>,
-    pool: Option<Arc<Mutex<Vec<Idle>>>>,
+    may_reuse: bool,
+    _seat: Seat,
 }
 
 impl Lease {
     /// The response has been read to its end: the connection may serve the next request.
     pub(super) fn finish(&mut self) {
-        let (Some(connection), Some(pool)) = (self.connection.take(), self.pool.take()) else { return };
-        if connection.sender.is_closed() {
-            return;
-        }
+        let Some(connection) = self.connection.take_if(|_| self.may_reuse) else { return };
+        let Some(pool) = connection.pool.upgrade().filter(|_| !connection.sender.is_closed()) else { return };
         let mut idle = pool.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MOST_IDLE {
             idle.push(Idle { connection, since: Instant::now() });

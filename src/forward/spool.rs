@@ -1,10 +1,12 @@
 //! A body of unknown length, kept until its length is known: a chunked one, or one that changes on its way.
 //!
 //! ZServer refuses a chunked request and NaviServer cuts it off, so a CMS never gets one. What exceeds the memory set
-//! aside for it goes to a file without a name, which the system removes by itself.
+//! aside for it, or for all such bodies together, goes to a file without a name, which the system removes by itself. Of bodies
+//! of strangers there are so many at once ([`Strangers`]): each may be a file that stays open for as long as they like.
 
 use std::io::SeekFrom;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::fs::File;
 use tokio::io::{AsyncRead as _, AsyncSeekExt as _, AsyncWriteExt as _, ReadBuf};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::body::{BoxError, Inspect, Progress, RequestBody};
 use super::pace::Pace;
@@ -30,6 +33,30 @@ pub struct Spooled {
 
 /// How much is read back at once, in bytes.
 const CHUNK: usize = 64 * 1024;
+
+/// How much all bodies together may hold in memory, in bytes; what comes beyond goes to files at once.
+const MOST_MEMORY: usize = 64 << 20;
+/// How many bodies of strangers may be held at once. Browsers say how long a form is, so honest ones are few.
+const MOST_STRANGERS: usize = 256;
+
+/// What is held now.
+static MEMORY: AtomicUsize = AtomicUsize::new(0);
+static STRANGERS: Semaphore = Semaphore::const_new(MOST_STRANGERS);
+
+/// A stranger's place, until their request has been answered.
+pub struct Strangers {
+    _place: SemaphorePermit<'static>,
+}
+
+impl Strangers {
+    /// Takes a place.
+    ///
+    /// # Errors
+    /// [`Fault::Crowded`] when all are taken.
+    pub fn enter() -> Result<Self, Fault> {
+        STRANGERS.try_acquire().map(|place| Self { _place: place }).map_err(|_| Fault::Crowded)
+    }
+}
 
 /// Reads `incoming` to its end and makes it, translated where it has to be, a body of known length.
 ///
@@ -81,7 +108,7 @@ pub async fn spool(
 struct Kept {
     /// How much may be held in memory.
     room: usize,
-    memory: BytesMut,
+    memory: Memory,
     file: Option<File>,
     length: u64,
 }
@@ -92,12 +119,11 @@ impl Kept {
         if let Some(file) = &mut self.file {
             return file.write_all(data).await.map_err(Fault::Spool);
         }
-        if self.memory.len() + data.len() <= self.room {
-            self.memory.extend_from_slice(data);
+        if self.memory.0.len() + data.len() <= self.room && self.memory.add(data) {
             return Ok(());
         }
         let mut opened = File::from_std(tempfile::tempfile().map_err(Fault::Spool)?);
-        opened.write_all(&std::mem::take(&mut self.memory)).await.map_err(Fault::Spool)?;
+        opened.write_all(&std::mem::take(&mut self.memory).0).await.map_err(Fault::Spool)?;
         opened.write_all(data).await.map_err(Fault::Spool)?;
         self.file = Some(opened);
         Ok(())
@@ -105,7 +131,7 @@ impl Kept {
 
     async fn into_body(self) -> Result<RequestBody, Fault> {
         let Some(mut file) = self.file else {
-            return Ok(RequestBody::Full(super::full(self.memory.freeze())));
+            return Ok(RequestBody::Full(super::full(Bytes::from_owner(self.memory))));
         };
         file.flush().await.map_err(Fault::Spool)?;
         file.seek(SeekFrom::Start(0)).await.map_err(Fault::Spool)?;
@@ -115,6 +141,34 @@ impl Kept {
             buffer: BytesMut::new(),
             progress: Progress::sending(),
         }))
+    }
+}
+
+/// Bytes that are counted for as long as they are held.
+#[derive(Default)]
+struct Memory(Vec<u8>);
+
+impl Memory {
+    /// Whether there is room for these as well.
+    fn add(&mut self, data: &[u8]) -> bool {
+        if MEMORY.fetch_add(data.len(), Ordering::Relaxed) + data.len() > MOST_MEMORY {
+            MEMORY.fetch_sub(data.len(), Ordering::Relaxed);
+            return false;
+        }
+        self.0.extend_from_slice(data);
+        true
+    }
+}
+
+impl AsRef<[u8]> for Memory {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        MEMORY.fetch_sub(self.0.len(), Ordering::Relaxed);
     }
 }
 

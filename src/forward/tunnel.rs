@@ -1,9 +1,17 @@
 //! Connections that stop being HTTP: WebSocket and other upgrades.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Response};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::ResponseBody;
 
@@ -26,10 +34,12 @@ pub fn upgrade_token(headers: &HeaderMap) -> Option<&HeaderValue> {
     (plain && !http2).then_some(token)
 }
 
-/// Carries bytes both ways until one side ends, or `until` does (the session that opened the tunnel).
+/// Carries bytes both ways until one side ends, none come either way for `silence` (zero: any time), or `until` does (the
+/// session that opened the tunnel).
 pub async fn tunnel(
     client: OnUpgrade,
     mut response: Response<ResponseBody>,
+    silence: Duration,
     until: impl Future<Output = ()>,
 ) {
     // The response keeps the connection alive until it is a tunnel.
@@ -41,16 +51,73 @@ pub async fn tunnel(
             return;
         }
     };
+    let heard = Heard::default();
     tokio::select! {
-        () = copy(client, backend) => {}
+        () = copy(client, backend, &heard) => {}
+        () = heard.nothing_for(silence) => tracing::debug!("a tunnel ends in which nobody says anything"),
         () = until => tracing::debug!("a tunnel ends with its session"),
     }
 }
 
-async fn copy(client: Upgraded, backend: Upgraded) {
-    let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
+async fn copy(client: Upgraded, backend: Upgraded, heard: &Heard) {
+    let listening = |end| Listening { end: TokioIo::new(end), heard: heard.clone() };
+    let (mut client, mut backend) = (listening(client), listening(backend));
     if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut backend).await {
         tracing::debug!(%error, "a tunnel broke");
+    }
+}
+
+/// Whether anything has come since it was last asked.
+#[derive(Clone, Default)]
+struct Heard(Arc<AtomicBool>);
+
+impl Heard {
+    /// Returns after a whole `silence` without a byte, at the latest after two.
+    async fn nothing_for(&self, silence: Duration) {
+        if silence.is_zero() {
+            std::future::pending::<()>().await;
+        }
+        loop {
+            tokio::time::sleep(silence).await;
+            if !self.0.swap(false, Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+}
+
+/// An end of a tunnel that notes what is read from it.
+struct Listening {
+    end: TokioIo<Upgraded>,
+    heard: Heard,
+}
+
+impl AsyncRead for Listening {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.end).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.heard.0.store(true, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Listening {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.end).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.end).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.end).poll_shutdown(cx)
     }
 }
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use encoding_rs::{Encoding, UTF_8};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use memchr::memmem::{self, Finder};
 
 use super::decide::field;
@@ -34,7 +34,17 @@ pub(super) fn inspection(visit: &Visit<'_>) -> Result<Option<Box<dyn Inspect>>, 
         let asked = Asked::of(visit, most);
         Box::new(move |name: &[u8], value: Option<&[u8]>| asked.judge(name, value))
     };
-    Ok(match Reading::of(kind).map_err(Fault::BodyRefused)? {
+    let reading = Reading::of(kind).map_err(Fault::BodyRefused)?;
+    let is_coded = visit
+        .headers()
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if is_coded && reading != Reading::Other {
+        // Zope takes it as it stands; a server before it may unpack it.
+        return Err(Fault::BodyRefused("a form is compressed"));
+    }
+    Ok(match reading {
         Reading::Other => None,
         Reading::Form => Some(Box::new(Urlencoded::new(judge()))),
         Reading::Multipart(boundary) => Some(Box::new(Multipart::new(judge(), &boundary))),
@@ -82,14 +92,17 @@ impl Reading {
         // Zope reads a body without a type as a form, and one of two misspelt types.
         let has = |word: &[u8]| memmem::find(&essence, word).is_some();
         if essence.is_empty() || has(b"urlencoded") || has(b"url-encoded") {
-            let plain = parameters(kind, b"charset").all(|charset| charset.is_some_and(is_plain_charset));
+            let plain = parameters(kind, b"charset")
+                .all(|charset| charset.is_some_and(|charset| is_plain_charset(charset.text)));
             return if plain { Ok(Self::Form) } else { Err("it is written in a charset of its own") };
         }
         if has(b"multipart") {
             // Browsers like the word in the boundary itself.
             let mut boundaries = parameters(kind, b"boundary").flatten();
             return match (boundaries.next(), boundaries.next()) {
-                (Some(boundary), None) if is_boundary(boundary) => Ok(Self::Multipart(boundary.to_vec())),
+                (Some(boundary), None) if is_boundary(&boundary) => {
+                    Ok(Self::Multipart(boundary.text.to_vec()))
+                }
                 _ => Err("its parts have no boundary, or more than one"),
             };
         }
@@ -97,19 +110,26 @@ impl Reading {
     }
 }
 
+/// The value of a parameter.
+struct Parameter<'a> {
+    text: &'a [u8],
+    is_quoted: bool,
+}
+
 /// The value of every `name=value` and `name="value"` in a field value, wherever it stands; `None` where it cannot be read.
-fn parameters<'a>(text: &'a [u8], name: &'static [u8]) -> impl Iterator<Item = Option<&'a [u8]>> {
+fn parameters<'a>(text: &'a [u8], name: &'static [u8]) -> impl Iterator<Item = Option<Parameter<'a>>> {
     (0..text.len())
         .filter(|at| text.get(*at..at + name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name)))
         .map(move |at| parameter(text.get(at + name.len()..).unwrap_or_default()))
 }
 
 /// The value in `="value"` or `=value`.
-fn parameter(rest: &[u8]) -> Option<&[u8]> {
+fn parameter(rest: &[u8]) -> Option<Parameter<'_>> {
     let value = rest.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
-    let (value, ends): (_, &[u8]) =
-        value.strip_prefix(b"\"").map_or((value, b";\r\n"), |value| (value, b"\"\r\n"));
-    value.split(|byte| ends.contains(byte)).next()
+    let quoted = value.strip_prefix(b"\"");
+    let (value, ends): (_, &[u8]) = quoted.map_or((value, b";\r\n"), |value| (value, b"\"\r\n"));
+    let text = value.split(|byte| ends.contains(byte)).next()?;
+    Some(Parameter { text, is_quoted: quoted.is_some() })
 }
 
 /// Whether letters, digits and `_` are written in it as in ASCII, each in one byte, and no other way. Python, which decodes
@@ -118,10 +138,13 @@ fn is_plain_charset(label: &[u8]) -> bool {
     Encoding::for_label(label).is_some_and(|encoding| encoding == UTF_8 || encoding.is_single_byte())
 }
 
-/// RFC 2046, section 5.1.1, without the characters that parsers treat in different ways.
-fn is_boundary(text: &[u8]) -> bool {
+/// RFC 2046, section 5.1.1, without the characters that parsers treat in different ways. `=`, which Python's mail package
+/// likes, has one reading inside quotes alone.
+fn is_boundary(Parameter { text, is_quoted }: &Parameter<'_>) -> bool {
     (1..=70).contains(&text.len())
-        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"'+_-.".contains(byte))
+        && text.iter().all(|byte| {
+            byte.is_ascii_alphanumeric() || b"'+_-.".contains(byte) || *is_quoted && *byte == b'='
+        })
 }
 
 /// Judges a field by its name and, where that was read, its value.
@@ -372,6 +395,10 @@ mod tests {
                 multipart("----WebKitFormBoundary7MA4"),
             ),
             ("multipart/form-data; boundary=\"b\"; charset=utf-8", multipart("b")),
+            (
+                "multipart/form-data; boundary=\"===============58==\"; charset=utf-8",
+                multipart("===============58=="),
+            ),
             ("application/json", Ok(Reading::Other)),
             ("text/plain;charset=UTF-16", Ok(Reading::Other)),
             ("image/png", Ok(Reading::Other)),
@@ -390,6 +417,8 @@ mod tests {
             "multipart/form-data; boundary=a; boundary=b",
             "multipart/form-data; boundary=a=b",
             "multipart/form-data; boundary=\"a\\b\"",
+            "multipart/form-data; boundary=\"boundary=b\"",
+            "multipart/form-data; boundary=\"a=b\"; boundary=c",
         ] {
             assert!(Reading::of(kind.as_bytes()).is_err(), "{kind}");
         }

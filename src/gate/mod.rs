@@ -8,6 +8,7 @@ mod audience;
 mod deadline;
 mod decide;
 mod disposition;
+pub mod health;
 mod hold;
 mod https;
 mod inspect;
@@ -89,10 +90,7 @@ impl Worker {
         let upstreams = shared
             .sites
             .iter()
-            .map(|site| {
-                let (host, port) = site.backend.clone();
-                Upstream::new(host, port, site.security.clone(), site.forward.clone())
-            })
+            .map(|site| Upstream::new(Arc::clone(&site.backends), site.forward.clone()))
             .collect();
         Self { shared, upstreams }
     }

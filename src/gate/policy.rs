@@ -70,6 +70,12 @@ impl Settings {
         self.default == Access::SignedIn || self.rules.iter().any(|rule| rule.access == Access::SignedIn)
     }
 
+    /// Whether some visitors may reach `path` and others not because of where they come from, rather than who they are.
+    pub fn depends_on_place(&self, path: &[u8]) -> bool {
+        let mut rules = self.rules.iter().filter(|rule| rule.path.matches(path));
+        rules.next().is_some_and(|rule| rule.client_certificate || !rule.networks.is_empty())
+    }
+
     /// What `path` (percent-decoded, below the site's public address) asks of a visitor.
     pub fn access(&self, path: &[u8], from: From) -> Access {
         let mut otherwise = self.default;
@@ -86,13 +92,37 @@ impl Settings {
 /// A pattern of paths: `*` stands for anything within one segment, `**` for anything at all.
 /// A pattern that ends in `/**` also fits the path before it. Case matters, as it does to Zope.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(String);
+pub struct Pattern(Vec<Piece>);
+
+/// A part of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece {
+    Byte(u8),
+    /// `*`
+    Within,
+    /// `**`
+    Anything,
+}
 
 impl Pattern {
+    fn parse(text: &str) -> Self {
+        let (mut pieces, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+        while let Some((piece, after)) = match rest {
+            [] => None,
+            [b'*', b'*', after @ ..] => Some((Piece::Anything, after)),
+            [b'*', after @ ..] => Some((Piece::Within, after)),
+            [byte, after @ ..] => Some((Piece::Byte(*byte), after)),
+        } {
+            pieces.push(piece);
+            rest = after;
+        }
+        Self(pieces)
+    }
+
     /// Whether `path` fits.
     pub fn matches(&self, path: &[u8]) -> bool {
-        let pattern = self.0.as_bytes();
-        fits(pattern, path) || pattern.strip_suffix(b"/**").is_some_and(|folder| fits(folder, path))
+        let folder = self.0.strip_suffix(&[Piece::Byte(b'/'), Piece::Anything]);
+        fits(&self.0, path) || folder.is_some_and(|folder| fits(folder, path))
     }
 }
 
@@ -107,25 +137,44 @@ impl<'de> Deserialize<'de> for Pattern {
                 "a path pattern is compared with the decoded path, without query: write it without `%` and `?`",
             ));
         }
-        Ok(Self(text))
+        Ok(Self::parse(&text))
     }
 }
 
-/// Plain backtracking: patterns are short, and only the operator writes them.
-fn fits(pattern: &[u8], path: &[u8]) -> bool {
-    match pattern {
-        [] => path.is_empty(),
-        [b'*', b'*', rest @ ..] => {
-            (0..=path.len()).any(|start| path.get(start..).is_some_and(|path| fits(rest, path)))
-        }
-        [b'*', rest @ ..] => {
-            let segment = path.iter().position(|byte| *byte == b'/').unwrap_or(path.len());
-            (0..=segment).any(|start| path.get(start..).is_some_and(|path| fits(rest, path)))
-        }
-        [first, rest @ ..] => {
-            path.split_first().is_some_and(|(byte, path)| byte == first && fits(rest, path))
+/// In time that grows with pattern and path and no faster: a visitor chooses the path. Every way in which the pattern could
+/// fit is followed at once, byte by byte.
+fn fits(pattern: &[Piece], path: &[u8]) -> bool {
+    // Most patterns begin with plain text, and most paths with another.
+    let plain = pattern.iter().zip(path).take_while(|(piece, byte)| **piece == Piece::Byte(**byte)).count();
+    let (pattern, path) = (pattern.get(plain..).unwrap_or_default(), path.get(plain..).unwrap_or_default());
+    if matches!(pattern.first(), None | Some(Piece::Byte(_))) {
+        return pattern.is_empty() && path.is_empty();
+    }
+    // For each piece, whether the bytes so far fit all pieces before it.
+    let mut reached = vec![false; pattern.len()];
+    let mut comes = true;
+    for (piece, here) in pattern.iter().zip(&mut reached) {
+        *here = comes;
+        comes &= !matches!(piece, Piece::Byte(_));
+    }
+    for byte in path {
+        comes = false;
+        for (piece, here) in pattern.iter().zip(&mut reached) {
+            let was = *here;
+            *here = comes
+                || was
+                    && match piece {
+                        Piece::Byte(_) => false,
+                        Piece::Within => *byte != b'/',
+                        Piece::Anything => true,
+                    };
+            comes = match piece {
+                Piece::Byte(wanted) => was && wanted == byte,
+                Piece::Within | Piece::Anything => *here,
+            };
         }
     }
+    comes
 }
 
 #[cfg(test)]
@@ -152,12 +201,42 @@ mod tests {
             ("/**", "/", true),
             ("/*.css", "/a.css", true),
             ("/*.css", "/a.css/secret", false),
+            ("/a**b**c", "/a-b-b-c", true),
+            ("/a**b**c", "/a-c-b", false),
+            ("/***", "/a/b", true),
+            ("/*a*/*b*", "/xax/xbx", true),
+            ("/*a*/*b*", "/xax/x/xbx", false),
+            ("", "", true),
+            ("**", "", true),
+            ("/*", "/", true),
         ] {
-            assert_eq!(
-                Pattern(pattern.to_owned()).matches(path.as_bytes()),
-                expected,
-                "{pattern} and {path}"
-            );
+            assert_eq!(Pattern::parse(pattern).matches(path.as_bytes()), expected, "{pattern} and {path}");
+        }
+    }
+
+    #[test]
+    fn no_path_makes_a_pattern_slow() {
+        // Backtracking took time that grew with the length to the power of the stars: a year for this one.
+        let pattern = Pattern::parse(&"**a*".repeat(12));
+        assert!(pattern.matches("a".repeat(8 * 1024).as_bytes()));
+        assert!(!Pattern::parse(&("**a*".repeat(12) + "c")).matches("a".repeat(8 * 1024).as_bytes()));
+    }
+
+    #[test]
+    fn what_depends_on_where_a_visitor_comes_from_is_known() {
+        let settings: Settings = toml::from_str(
+            r#"
+            rules = [
+              { path = "/open/**", access = "public" },
+              { path = "/office/**", networks = ["10.0.0.0/8"], access = "public" },
+              { path = "/open/**", networks = ["10.0.0.0/8"], access = "deny" },
+              { path = "/card/**", client_certificate = true, access = "public" },
+            ]"#,
+        )
+        .unwrap();
+        for (path, expected) in [("/open/a", false), ("/office/a", true), ("/card/a", true), ("/docs", false)]
+        {
+            assert_eq!(settings.depends_on_place(path.as_bytes()), expected, "{path}");
         }
     }
 

@@ -21,7 +21,7 @@ use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
 use crate::config::SignIn;
 use crate::config::values::Size;
-use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Upstream};
+use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Strangers, Upstream, Whom};
 use crate::pages::ErrorKind;
 use crate::rewrite::{self, Plan, Translation};
 use crate::session::Session;
@@ -30,6 +30,9 @@ use crate::visit::{Answer, Visit};
 
 /// The most that is spooled for whoever has not signed in.
 const STRANGERS_SPOOL: Size = Size::bytes(1 << 20);
+
+/// When to come back where too many bodies are held.
+const CROWDED: Duration = Duration::from_secs(30);
 
 /// How often a tunnel asks whether its session still lives.
 const TUNNEL_CHECK: Duration = Duration::from_secs(5);
@@ -60,9 +63,9 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
     if token.is_some() && is_foreign(visit) {
         return visit.problem(ErrorKind::CrossSite, "cross_site");
     }
-    let body = match request_body(visit, framing, pass, upstream, body).await {
+    let (body, _place) = match request_body(visit, framing, pass, upstream, body).await {
         Ok(body) => body,
-        Err(fault) => return broken(visit, &fault, began.elapsed()),
+        Err(fault) => return broken(visit, upstream, &fault, began.elapsed()),
     };
     let Ok(request_id) = HeaderValue::from_str(visit.caller.request_id) else {
         return visit.problem(ErrorKind::Internal, "internal");
@@ -80,16 +83,18 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
         overrides: &overrides,
         upgrade: token.filter(|_| upgrade.is_some()),
     };
-    let mut exchanged = upstream.exchange(&outgoing, body).await;
+    let whom = session.map(|session| Whom::of(session.user()));
+    let mut exchanged = upstream.exchange(&outgoing, body, whom).await;
     if exchanged.as_ref().is_ok_and(|response| is_part_of_text(visit, response)) {
         // A part of a text cannot be rewritten: where it begins and ends is counted in the backend's own bytes.
         let whole = [overrides.as_slice(), &[(RANGE, None)]].concat();
-        exchanged = upstream.exchange(&Outgoing { overrides: &whole, ..outgoing }, RequestBody::Empty).await;
+        let outgoing = Outgoing { overrides: &whole, ..outgoing };
+        exchanged = upstream.exchange(&outgoing, RequestBody::Empty, whom).await;
     }
     let took = began.elapsed();
     let mut response = match exchanged {
         Ok(response) => response,
-        Err(fault) => return broken(visit, &fault, took),
+        Err(fault) => return broken(visit, upstream, &fault, took),
     };
     if let Some(answer) = challenged(visit, pass, session, &response).await {
         return Answer { backend: Some(took), ..answer };
@@ -124,9 +129,9 @@ async fn request_body(
     pass: Pass,
     upstream: &Upstream,
     body: SentBody,
-) -> Result<RequestBody, Fault> {
+) -> Result<(RequestBody, Option<Strangers>), Fault> {
     let mut inspect = match pass {
-        _ if framing == Framing::None => return Ok(RequestBody::Empty),
+        _ if framing == Framing::None => return Ok((RequestBody::Empty, None)),
         Pass::Visitor | Pass::Nobody => inspection(visit)?,
         // It is allowed to reach those forms: that is what it is trusted for.
         Pass::Trusted => None,
@@ -138,25 +143,27 @@ async fn request_body(
             if let Some(inspect) = &mut inspect {
                 inspect.inspect(&bytes).and_then(|()| inspect.finish()).map_err(Fault::BodyRefused)?;
             }
-            return Ok(RequestBody::Full(forward::full(translated(translation, bytes))));
+            return Ok((RequestBody::Full(forward::full(translated(translation, bytes))), None));
         }
     };
     match framing {
-        Framing::None => Ok(RequestBody::Empty),
+        Framing::None => Ok((RequestBody::Empty, None)),
         Framing::Length(length) if length > upstream.settings().body_limit.as_u64() => {
             Err(Fault::BodyTooLarge)
         }
         Framing::Length(length) if translation.is_none() => {
-            Ok(RequestBody::stream(body, length, upstream.settings().body_rate, inspect))
+            Ok((RequestBody::stream(body, length, upstream.settings().body_rate, inspect), None))
         }
         // Its length, or the one it will have, is known only when all of it is there.
         Framing::Length(_) | Framing::Unknown => {
             let mut settings = upstream.settings().clone();
+            let mut place = None;
             if visit.session.is_none() {
                 // Whoever has not signed in must not fill the disk.
+                place = Some(Strangers::enter()?);
                 settings.body_limit = settings.body_limit.min(STRANGERS_SPOOL);
             }
-            forward::spool(body, &settings, inspect, translation).await
+            Ok((forward::spool(body, &settings, inspect, translation).await?, place))
         }
     }
 }
@@ -339,7 +346,8 @@ async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     }
     // Whoever answers a password dialog of the browser would type it for nothing: the gate forwards none.
     parts.headers.remove(WWW_AUTHENTICATE);
-    if visit.session.is_some() {
+    let path: Vec<u8> = percent_encoding::percent_decode_str(visit.path).collect();
+    if visit.session.is_some() || visit.site.access.depends_on_place(&path) {
         keep_private(&mut parts.headers);
     }
     let origins = &visit.site.origins;
@@ -373,8 +381,20 @@ fn holds(tags: &[u8], tag: &[u8]) -> bool {
     memchr::memmem::find(tags, tag).is_some()
 }
 
-/// What one person was shown, no cache between may keep for the next.
+/// What caches of one maker believe instead of `Cache-Control`: content networks (RFC 9213), Varnish and its like, nginx.
+const CACHES_OWN: &[&str] = &[
+    "cdn-cache-control",
+    "cloudflare-cdn-cache-control",
+    "edge-control",
+    "surrogate-control",
+    "x-accel-expires",
+];
+
+/// What one person, or one network, was shown, no cache between may keep for the next.
 fn keep_private(headers: &mut HeaderMap) {
+    for name in CACHES_OWN {
+        headers.remove(*name);
+    }
     let lines = headers.get_all(CACHE_CONTROL).iter();
     let directives: Vec<String> = lines
         .filter_map(|line| line.to_str().ok())
@@ -416,7 +436,8 @@ fn switch(
     switched.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
     let (session, shared) = (visit.session.clone(), Arc::clone(visit.shared()));
     let open = shared.metrics.tunnels.enter();
-    tokio::spawn(forward::tunnel(client, response, async move {
+    let silence = visit.site.forward.tunnel_idle_timeout.as_duration();
+    tokio::spawn(forward::tunnel(client, response, silence, async move {
         let _open = open;
         match session {
             None => std::future::pending().await,
@@ -431,14 +452,18 @@ fn switch(
 }
 
 /// The page for an exchange that did not come about.
-fn broken(visit: &Visit<'_>, fault: &Fault, took: Duration) -> Answer {
+fn broken(visit: &Visit<'_>, upstream: &Upstream, fault: &Fault, took: Duration) -> Answer {
+    // Only what certainly had no effect is called maintenance: whoever sent a form may send it again.
+    let gone = upstream.standing().gone_for().filter(|_| fault.is_unsent());
     let kind = match fault.status() {
+        _ if let Some(retry_after) = gone => ErrorKind::Maintenance { retry_after },
         StatusCode::BAD_GATEWAY => ErrorKind::BadGateway,
         StatusCode::GATEWAY_TIMEOUT => ErrorKind::GatewayTimeout,
         StatusCode::PAYLOAD_TOO_LARGE => ErrorKind::ContentTooLarge,
         StatusCode::REQUEST_TIMEOUT => ErrorKind::RequestTimeout,
         StatusCode::FORBIDDEN => ErrorKind::Forbidden,
         StatusCode::BAD_REQUEST => ErrorKind::BadRequest,
+        StatusCode::SERVICE_UNAVAILABLE => ErrorKind::Unavailable { retry_after: CROWDED },
         _ => ErrorKind::Internal,
     };
     if fault.status().is_server_error() {

@@ -8,10 +8,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::policy;
 use crate::admit::{CanonicalPath, PublicHost};
+use crate::clock::Clock;
 use crate::cms::{self, Trust};
 use crate::config::url::{Scheme, SiteUrl};
 use crate::config::{self, SignIn, VirtualHosting};
-use crate::forward::{self, Destination, Security};
+use crate::forward::{self, Destination, Member, Security, Standing};
 use crate::identity;
 use crate::observe::metrics::SiteMetrics;
 use crate::recovery::{self, Way};
@@ -38,6 +39,8 @@ pub struct Site {
     pub access: policy::Settings,
     /// Who vouches for a password.
     pub sign_in: SignIn,
+    /// How long refusals take.
+    pub pace: identity::Pace,
     /// The site whose local users sign in here, where they do.
     pub users: String,
     /// Every site at which those users can be signed in.
@@ -48,10 +51,8 @@ pub struct Site {
     pub cms: cms::Backend,
     /// Where forwarded requests go.
     pub destination: Destination,
-    /// Host and port to connect to.
-    pub backend: (String, u16),
-    /// How to speak TLS with it, where its address is https.
-    pub security: Option<Security>,
+    /// Where it is, and how it is doing there.
+    pub backends: Arc<Standing>,
     /// How patient to be with it.
     pub forward: forward::Settings,
     /// The largest form that is kept until its sender has signed in, in bytes; 0 for none.
@@ -67,12 +68,12 @@ pub struct Site {
 }
 
 impl Site {
-    /// Makes a site ready.
+    /// Makes a site ready. By `clock` its backends are left out and come back.
     ///
     /// # Errors
     /// What is wrong, in a sentence, when a secret cannot be had or the address maps contradict each other.
-    pub fn new(config: &config::Config, site: &config::Site) -> Result<Self, String> {
-        let (public, backend) = (site.public_url.as_ref().clone(), site.backend_url.as_ref());
+    pub fn new(config: &config::Config, site: &config::Site, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let (public, backend) = (site.public_url.as_ref().clone(), site.backend_url.as_ref().first());
         let path_prefix = path_prefix(site.virtual_hosting, &public, backend);
         let host = match site.virtual_hosting {
             VirtualHosting::Forwarded => public.authority(),
@@ -93,14 +94,16 @@ impl Site {
             Some(header) => Some((header.name.0.clone(), config.secret(&header.value)?)),
             None => None,
         };
-        let name = backend.host().name().trim_matches(['[', ']']).to_owned();
-        let (tls, security) = if backend.scheme() == Scheme::Https {
-            let ca = site.forward.ca.as_ref().map(|ca| config.folder.join(ca));
-            let tls = tls::client_config(ca.as_deref())?;
-            (Some(Arc::clone(&tls)), Some(Security::new(tls, &name)?))
-        } else {
-            (None, None)
-        };
+        let ca = site.forward.ca.as_ref().map(|ca| config.folder.join(ca));
+        let tls =
+            (backend.scheme() == Scheme::Https).then(|| tls::client_config(ca.as_deref())).transpose()?;
+        let members = site.backend_url.as_ref().iter().map(|backend| {
+            let host = backend.host().name().trim_matches(['[', ']']).to_owned();
+            let security = tls.as_ref().map(|tls| Security::new(Arc::clone(tls), &host)).transpose()?;
+            Ok(Member { host, port: backend.port(), security })
+        });
+        let members = members.collect::<Result<Vec<_>, String>>()?;
+        let backends = Arc::new(Standing::new(members, &site.forward, clock));
         let mut rewriting = site.rewrite.clone();
         // Where another site of the gate is at our internal path, that path in a link may well mean it.
         rewriting.links &= !neighbours(config, site).any(|other| overlap(other.path(), backend.path()));
@@ -122,7 +125,9 @@ impl Site {
             timeout: site.forward.response_timeout.as_duration(),
         };
         let dialogue = config.dialogue(site)?;
-        let cms = cms::Backend::new(Arc::new(dialogue), settings).map_err(|error| error.to_string())?;
+        let cms = cms::Backend::new(Arc::new(dialogue), settings)
+            .map_err(|error| error.to_string())?
+            .among(Arc::clone(&backends));
         Ok(Self {
             name: site.name.as_ref().clone(),
             origin: public.origin(),
@@ -134,13 +139,13 @@ impl Site {
             prefix: format!("{}{}", public.path(), config.server.prefix.as_str()),
             access: site.access.clone(),
             sign_in: site.sign_in,
+            pace: identity::Pace::default(),
             users: config.users_of(site).to_owned(),
             shared_with: config.sites_with_users_of(config.users_of(site)),
             identity_headers: site.identity_headers.clone(),
             cms,
             destination,
-            backend: (name, backend.port()),
-            security,
+            backends,
             forward: site.forward.clone(),
             hold_posts: site.hold_posts.as_u64(),
             origins: Arc::new(origins),
@@ -216,8 +221,18 @@ fn origins(site: &config::Site) -> Result<Origins, String> {
         VirtualHosting::Zope => Mode::Safety,
         VirtualHosting::Forwarded => Mode::Forwarded,
     };
-    let (backend, public) = (site.backend_url.as_ref(), site.public_url.as_ref());
-    Origins::new(&url(&backend.to_string())?, &url(&public.to_string())?, &site.internal_names, mode)
+    let (backends, public) = (site.backend_url.as_ref(), site.public_url.as_ref());
+    // What the others call themselves is as internal as what the first does.
+    let others = backends.others().iter().flat_map(|other| {
+        let name = other.host().name();
+        let address = name.trim_matches(['[', ']']).parse::<IpAddr>();
+        let is_here = name == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        let aliases: &[&str] = if is_here { &["localhost", "127.0.0.1"] } else { &[] };
+        let names = aliases.iter().copied().chain([name]);
+        names.map(|name| format!("{name}:{}", other.port())).collect::<Vec<_>>()
+    });
+    let names: Vec<String> = site.internal_names.iter().cloned().chain(others).collect();
+    Origins::new(&url(&backends.first().to_string())?, &url(&public.to_string())?, &names, mode)
         .map_err(|error| error.to_string())
 }
 
@@ -267,6 +282,24 @@ fn path_prefix(hosting: VirtualHosting, public: &SiteUrl, backend: &SiteUrl) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_names_of_all_backends_are_internal_in_mails_too() {
+        let site: config::Site = toml::from_str(
+            "name = \"a\"\npublic_url = \"https://www.example.org\"\nbackend_url = [\"http://10.0.0.5:8080/Plone\", \"http://cms2:8081/Plone\", \"http://[::1]:8082/Plone\"]",
+        )
+        .unwrap();
+        let sites = crate::rewrite::Sites::new([&origins(&site).unwrap()]);
+        for inside in ["10.0.0.5:8080", "cms2:8081", "[::1]:8082", "localhost:8082"] {
+            let mail = format!("See http://{inside}/Plone/reset/1 .");
+            let done = sites.rewrite(mail.as_bytes());
+            assert_eq!(
+                String::from_utf8_lossy(&done.text),
+                "See https://www.example.org/reset/1 .",
+                "{inside}"
+            );
+        }
+    }
 
     #[test]
     fn zope_is_told_its_public_address_with_the_port() {

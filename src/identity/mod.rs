@@ -7,12 +7,14 @@
 mod headers;
 pub mod known;
 mod local;
+mod pace;
 mod regulation;
 
 use std::time::Duration;
 
 pub use self::headers::Headers;
 pub use self::local::UserName;
+pub use self::pace::Pace;
 use self::regulation::Attempt;
 use crate::cms::{KeptCookies, SignIn};
 use crate::config;
@@ -67,11 +69,6 @@ pub async fn still_vouches(visit: &Visit<'_>, person: &Person) -> bool {
     }
 }
 
-/// A refusal takes this long, or twice, or three times … A CMS refuses an unknown name and a wrong password at slightly different
-/// speeds, and Plone takes about 50 ms for either; five times that hides the difference in what it takes to answer at all. Only
-/// a CMS that takes longer than a step for the one and not for the other can still be told by it.
-const REFUSAL_STEP: Duration = Duration::from_millis(250);
-
 /// Asks whether this is the account's password.
 pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouched {
     let user = username.trim();
@@ -108,6 +105,9 @@ pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouc
         Vouched::No => {
             attempt.fail();
             said("refused", &evidence);
+            let until = visit.site.pace.of(began.elapsed(), visit.shared().sessions.now());
+            tokio::time::sleep_until(began + until).await;
+            return outcome;
         }
         other => {
             attempt.forgive(false);
@@ -119,7 +119,7 @@ pub async fn vouch(visit: &Visit<'_>, username: &str, password: &Secret) -> Vouc
             said(verdict, &evidence);
         }
     }
-    tokio::time::sleep_until(began + even(began.elapsed())).await;
+    tokio::time::sleep_until(began + pace::even(began.elapsed())).await;
     outcome
 }
 
@@ -132,23 +132,5 @@ async fn ask_cms(visit: &Visit<'_>, user: &str, password: &Secret) -> (Vouched, 
         SignIn::Refused => (Vouched::No, String::new()),
         SignIn::Unknown { evidence } => (Vouched::Unclear, evidence),
         SignIn::Unreachable { evidence } => (Vouched::Unreachable, evidence),
-    }
-}
-
-/// The end of the step that a refusal which took so long falls into.
-fn even(took: Duration) -> Duration {
-    let steps = took.as_nanos() / REFUSAL_STEP.as_nanos() + 1;
-    REFUSAL_STEP.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_end_with_a_step() {
-        for (took, ends) in [(0, 250), (1, 250), (249, 250), (250, 500), (251, 500), (1_999, 2_000)] {
-            assert_eq!(even(Duration::from_millis(took)), Duration::from_millis(ends), "{took}");
-        }
     }
 }

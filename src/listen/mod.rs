@@ -38,7 +38,7 @@ use self::serve::Doors;
 pub use self::settings::{Address, Prefix, Settings};
 pub(crate) use self::socket::unix as bind_unix;
 use self::tls::Tls;
-use crate::gate::Worker;
+use crate::gate::{Worker, health};
 use crate::state::Shared;
 use crate::{admin, mail};
 
@@ -122,6 +122,7 @@ fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> Resu
 }
 
 async fn keep_house(shared: Arc<Shared>, tls: Option<Arc<Tls>>, ended: oneshot::Receiver<()>) {
+    health::begin(&shared);
     let (stop, stopped) = oneshot::channel::<()>();
     let trail = Arc::clone(&shared);
     let audit = tokio::spawn(async move { trail.audit.keep_house(stopped).await });

@@ -32,7 +32,8 @@ struct Link {
 impl Links {
     /// Those of these sites. A CMS at its host's root has none: any path might be its.
     pub fn new<'c>(sites: impl IntoIterator<Item = &'c config::Site>) -> Self {
-        let sites = sites.into_iter().map(|site| (site.backend_url.as_ref(), site.public_url.as_ref()));
+        let sites =
+            sites.into_iter().map(|site| (site.backend_url.as_ref().first(), site.public_url.as_ref()));
         let mut links: Vec<Link> = sites
             .filter(|(backend, _)| !backend.path().is_empty())
             .map(|(backend, public)| Link { inside: backend.path().to_owned(), outside: public.to_string() })

@@ -309,6 +309,11 @@ pub enum ErrorKind {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// 503: there is no backend at the moment, and nothing was sent to any.
+    Maintenance {
+        /// How long to wait.
+        retry_after: Duration,
+    },
     /// 504: the backend did not answer in time.
     GatewayTimeout,
 }
@@ -359,6 +364,7 @@ impl ErrorKind {
             Self::NotImplemented => fact!(NOT_IMPLEMENTED, "not_implemented", "not-implemented"),
             Self::BadGateway => fact!(BAD_GATEWAY, "bad_gateway", "bad-gateway"),
             Self::Unavailable { .. } => fact!(SERVICE_UNAVAILABLE, "unavailable", "unavailable"),
+            Self::Maintenance { .. } => fact!(SERVICE_UNAVAILABLE, "maintenance", "maintenance"),
             Self::GatewayTimeout => fact!(GATEWAY_TIMEOUT, "gateway_timeout", "gateway-timeout"),
         }
     }
@@ -461,6 +467,7 @@ pub(super) fn specimens<'a>(
         error(ErrorKind::ExpectationFailed),
         Page::Error { kind: ErrorKind::BadGateway, retry: Some(text) },
         error(ErrorKind::Unavailable { retry_after }),
+        Page::Error { kind: ErrorKind::Maintenance { retry_after }, retry: Some(text) },
         Page::Error { kind: ErrorKind::GatewayTimeout, retry: Some(text) },
     ]
 }

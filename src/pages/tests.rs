@@ -283,7 +283,9 @@ fn every_message_is_used_and_every_used_message_exists() {
             "in-span" => &["span"],
             "account-session-times" => &["age", "idle"],
             "sign-out-text" => &["site"],
-            "limited" | "error-too-many-text" | "error-unavailable-text" => &["wait"],
+            "limited" | "error-too-many-text" | "error-unavailable-text" | "error-maintenance-text" => {
+                &["wait"]
+            }
             _ => &[],
         };
         let inner: String = inner.iter().map(|name| format!("{{ ${name} }}")).collect();

@@ -332,7 +332,9 @@ impl View<'_> {
     fn error(&self, kind: ErrorKind, retry: Option<&str>) -> Result<Sheet, Unsaid> {
         let (status, _, title, text) = kind.facts();
         let (text, retry_after) = match kind {
-            ErrorKind::TooManyRequests { retry_after } | ErrorKind::Unavailable { retry_after } => {
+            ErrorKind::TooManyRequests { retry_after }
+            | ErrorKind::Unavailable { retry_after }
+            | ErrorKind::Maintenance { retry_after } => {
                 (self.words.say(text, &[("wait", self.wait(retry_after)?.into())])?, Some(retry_after))
             }
             _ => (self.say(text)?, None),

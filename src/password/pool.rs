@@ -126,4 +126,36 @@ mod tests {
         let real = hasher.hash(&Secret::new("x")).await.unwrap();
         assert_eq!(costs(hasher.decoy.get().unwrap()), costs(&real), "the same work");
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn so_many_are_hashed_at_once_so_many_wait_and_others_are_told_to_come_back() {
+        let settings = Settings { hashing_at_once: 2, ..Settings::default() };
+        let hasher = Arc::new(Hasher::new(&settings, Arc::new(SystemRandom)).unwrap());
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(held));
+        let at_once = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let all: Vec<_> = (0..2 + MOST_WAITING)
+            .map(|_| {
+                let (hasher, held, at_once) = (Arc::clone(&hasher), Arc::clone(&held), Arc::clone(&at_once));
+                tokio::spawn(async move {
+                    let work = move || {
+                        let others = at_once.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                        let _ = held.lock().unwrap().recv();
+                        at_once.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        others
+                    };
+                    hasher.run(work).await
+                })
+            })
+            .collect();
+        while hasher.queue.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(hasher.run(|| ()).await, Err(Busy), "no room to wait");
+        drop(release);
+        for done in all {
+            assert!(done.await.unwrap().unwrap() < 2, "two at once");
+        }
+        assert_eq!(hasher.run(|| ()).await, Ok(()), "there is room again");
+    }
 }

@@ -49,6 +49,10 @@ pub struct Settings {
     /// `"0"` hides the box.
     #[serde(default = "default_remember")]
     pub remember: Span,
+    /// How many sessions an account may have at a site at once; default 100, for a name that a whole office shares. 0: any
+    /// number. Another one ends the one that lay unused longest: who knows one password cannot fill the memory.
+    #[serde(default = "default_most_per_account")]
+    pub most_per_account: usize,
     /// Extensions of files whose requests do not extend a session, in any case, without the dot; by
     /// default style sheets, scripts, images and fonts, which pages load by themselves.
     #[serde(default = "default_untouched_by")]
@@ -90,6 +94,7 @@ impl Default for Settings {
             idle: default_idle(),
             lifetime: default_lifetime(),
             remember: default_remember(),
+            most_per_account: default_most_per_account(),
             untouched_by: default_untouched_by(),
         }
     }
@@ -105,6 +110,10 @@ fn default_lifetime() -> Span {
 
 fn default_remember() -> Span {
     Span::minutes(30 * 24 * 60)
+}
+
+fn default_most_per_account() -> usize {
+    100
 }
 
 fn default_untouched_by() -> Vec<String> {

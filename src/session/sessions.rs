@@ -173,7 +173,38 @@ impl Sessions {
             load.begun.insert(key);
         }
         self.live.insert(Arc::clone(&session));
+        self.make_room(&session).await;
         Ok((id, session))
+    }
+
+    /// Ends what the user of `new` has beyond [`Settings::most_per_account`], what was used last last.
+    async fn make_room(&self, new: &Session) {
+        let most = self.settings.most_per_account;
+        if most == 0 {
+            return;
+        }
+        // Compared without regard for case as cheaply as can be: this looks at every session there is.
+        let mut all = self.live.select(|session| {
+            session.site() == new.site()
+                && (session.user().eq_ignore_ascii_case(new.user())
+                    || session.user_id().is_some_and(|id| Some(id) == new.user_id()))
+        });
+        let surplus = all.len().saturating_sub(most);
+        if surplus == 0 {
+            return;
+        }
+        all.retain(|session| session.key != new.key);
+        all.sort_by_key(|session| session.state.seen.load(Ordering::Relaxed));
+        all.truncate(surplus);
+        tracing::info!(
+            site = new.site(),
+            user = new.user(),
+            surplus,
+            "an account has too many sessions; the oldest are ended"
+        );
+        if let Err(error) = self.end_listed(all).await {
+            tracing::error!(%error, "sessions cannot be ended in the store");
+        }
     }
 
     /// The live session of `site` that a cookie's value names. Never waits: one hash, one look into a map.

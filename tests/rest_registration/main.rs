@@ -116,6 +116,7 @@ fn asker(language: &str) -> Asker {
         language: Some(language.to_owned()),
         user_agent: Some("Mozilla/5.0 (a browser)".to_owned()),
         request_id: "req-1".to_owned(),
+        whom: None,
     }
 }
 

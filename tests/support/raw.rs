@@ -5,8 +5,9 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::browser::Browser;
@@ -282,6 +283,101 @@ impl Record {
     /// Notes a request.
     pub fn note(&self, message: &Message) {
         self.requests.lock().unwrap().push(message.clone());
+    }
+}
+
+/// A backend that can be stopped and started again at the same address. It has a loopback address to itself, so that nobody
+/// else gets its port meanwhile.
+pub struct Unsteady {
+    address: SocketAddr,
+    record: Record,
+    script: Arc<Script>,
+    serving: Option<Serving>,
+}
+
+struct Serving {
+    going: Arc<AtomicBool>,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Unsteady {
+    /// One that runs, and does with each connection what the script says.
+    pub fn scripted(script: impl Fn(&mut Wire, &Record) + Send + Sync + 'static) -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let own = std::net::Ipv4Addr::new(127, 77, 0, NEXT.fetch_add(1, Ordering::SeqCst));
+        let address = TcpListener::bind((own, 0)).unwrap().local_addr().unwrap();
+        let mut backend =
+            Self { address, record: Record::default(), script: Arc::new(script), serving: None };
+        backend.start();
+        backend
+    }
+
+    /// As [`Backend::answering`].
+    pub fn answering(answer: impl Fn(&Message) -> String + Send + Sync + 'static) -> Self {
+        Self::scripted(move |wire, record| {
+            while let Some(request) = wire.request() {
+                record.note(&request);
+                wire.send(login(&request).unwrap_or_else(|| answer(&request)));
+            }
+        })
+    }
+
+    /// Listens again.
+    pub fn start(&mut self) {
+        let listener = TcpListener::bind(self.address).expect("its own address");
+        let going = Arc::new(AtomicBool::new(true));
+        let streams = Arc::new(Mutex::new(Vec::new()));
+        let (goes, kept) = (Arc::clone(&going), Arc::clone(&streams));
+        let (record, script) = (self.record.clone(), Arc::clone(&self.script));
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if !goes.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                let number = record.connections.fetch_add(1, Ordering::SeqCst);
+                kept.lock().unwrap().push(stream.try_clone().unwrap());
+                let (record, script) = (record.clone(), Arc::clone(&script));
+                std::thread::spawn(move || {
+                    let ended = stream.try_clone().unwrap();
+                    script(&mut Wire::new(stream, number), &record);
+                    let _ = ended.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        self.serving = Some(Serving { going, streams, thread });
+    }
+
+    /// Ends all connections, and takes no more.
+    pub fn stop(&mut self) {
+        let Some(serving) = self.serving.take() else { return };
+        serving.going.store(false, Ordering::SeqCst);
+        drop(TcpStream::connect(self.address));
+        serving.thread.join().unwrap();
+        for stream in serving.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The site in it.
+    pub fn url(&self) -> String {
+        format!("http://{}/Plone", self.address)
+    }
+
+    /// Takes the requests so far; the next begin anew.
+    pub fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut self.record.requests.lock().unwrap())
+    }
+
+    /// How many connections it has accepted.
+    pub fn connections(&self) -> usize {
+        self.record.connections.load(Ordering::SeqCst)
     }
 }
 

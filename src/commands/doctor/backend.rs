@@ -1,12 +1,15 @@
 //! The backend, as the gate speaks with it.
 
 use std::net::ToSocketAddrs as _;
+use std::sync::Arc;
 
 use super::Ward;
 use super::leaks;
 use super::report::{Level, Report};
+use crate::clock::SystemClock;
 use crate::cms::{Examined, FormVerdict, KeptCookies, SignIn, SignOut, Verdict, WhoAmI};
 use crate::config::{self, VirtualHosting};
+use crate::forward::Member;
 use crate::gate::Site;
 
 pub(super) async fn examine(ward: &Ward<'_>, report: &mut Report) {
@@ -30,7 +33,7 @@ pub(super) async fn examine(ward: &Ward<'_>, report: &mut Report) {
 async fn reachable(ward: &Ward<'_>, report: &mut Report) -> Option<bool> {
     const CHECK: &str = "backend";
     let plain = config::Site { virtual_hosting: VirtualHosting::Rewrite, ..ward.written.clone() };
-    let site = match Site::new(ward.config, &plain) {
+    let site = match Site::new(ward.config, &plain, Arc::new(SystemClock)) {
         Ok(site) => site,
         Err(sentence) => {
             report.fail(CHECK, sentence, "correct proxy.toml; `lychgate check` shows where");
@@ -44,14 +47,21 @@ async fn reachable(ward: &Ward<'_>, report: &mut Report) -> Option<bool> {
             Some(false)
         }
         Examined::NoAnswer { evidence } => {
-            let (host, port) = (ward.site.backend.0.as_str(), ward.site.backend.1);
-            let known = (host, port).to_socket_addrs().is_ok_and(|mut found| found.next().is_some());
-            let next = if known {
-                format!(
-                    "see that the CMS runs and listens at {host}:{port}, and that no firewall stands between"
-                )
-            } else {
-                format!("no address is known for {host}: correct backend_url, or this machine's DNS")
+            let unknown = site.backends.members().find(|member| {
+                let mut found = (member.host.as_str(), member.port).to_socket_addrs().into_iter().flatten();
+                found.next().is_none()
+            });
+            let places = site.backends.members().map(|Member { host, port, .. }| format!("{host}:{port}"));
+            let places = places.collect::<Vec<_>>().join(", ");
+            let next = match unknown {
+                None => {
+                    format!(
+                        "see that the CMS runs and listens at {places}, and that no firewall stands between"
+                    )
+                }
+                Some(Member { host, .. }) => {
+                    format!("no address is known for {host}: correct backend_url, or this machine's DNS")
+                }
             };
             report.fail(CHECK, format!("{address}: {evidence}"), &next);
             None

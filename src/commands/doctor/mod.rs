@@ -17,11 +17,13 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 
 use self::report::Report;
 use super::{Format, print};
+use crate::clock::SystemClock;
 use crate::cms::Asker;
 use crate::config::{self, Config};
 use crate::gate::Site;
@@ -58,7 +60,7 @@ pub(super) struct Arguments {
 impl Ward<'_> {
     /// The site's path at the backend, where that is none of its public path: then no link may show it.
     fn inside(&self) -> Option<&str> {
-        let inside = self.written.backend_url.as_ref().path();
+        let inside = self.written.backend_url.as_ref().first().path();
         (!inside.is_empty() && !self.site.public.path().starts_with(inside)).then_some(inside)
     }
 }
@@ -129,7 +131,7 @@ pub(super) fn doctor(file: &Path, arguments: &Arguments) -> ExitCode {
             *written.cms.as_mut() = name.clone();
         }
         let written = &written;
-        match Site::new(&config, written) {
+        match Site::new(&config, written, Arc::new(SystemClock)) {
             Ok(site) => {
                 let account = account.as_ref();
                 let ward = Ward { arguments, config: &config, written, site, account, asker: asker() };
@@ -172,5 +174,6 @@ fn asker() -> Asker {
         language: None,
         user_agent: None,
         request_id: "doctor".to_owned(),
+        whom: None,
     }
 }

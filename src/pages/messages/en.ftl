@@ -210,5 +210,7 @@ error-bad-gateway-title = The site is not answering
 error-bad-gateway-text = You have reached the gate in front of it, but the site behind could not be reached or broke off. Please try again in a few minutes.
 error-unavailable-title = Not available just now
 error-unavailable-text = The site is busy or being worked on. Please try again { $wait }.
+error-maintenance-title = The site is closed for the moment
+error-maintenance-text = You have reached the gate in front of it, but the site behind is not running, perhaps because it is being worked on. Nothing of what you sent was used. Please try again { $wait }.
 error-gateway-timeout-title = The site is taking too long
 error-gateway-timeout-text = You have reached the gate in front of it, but the site behind did not answer in time. If you had sent a form, check whether it took effect before you send it again.

@@ -210,5 +210,7 @@ error-bad-gateway-title = Le site ne répond pas
 error-bad-gateway-text = Vous avez atteint le portail qui le précède, mais le site lui-même est injoignable ou a interrompu sa réponse. Veuillez réessayer dans quelques minutes.
 error-unavailable-title = Momentanément indisponible
 error-unavailable-text = Le site est surchargé ou en maintenance. Veuillez réessayer { $wait }.
+error-maintenance-title = Le site est fermé pour le moment
+error-maintenance-text = Vous avez atteint le portail qui le précède, mais le site lui-même ne fonctionne pas, peut-être en raison d’une maintenance. Rien de ce que vous avez envoyé n’a été pris en compte. Veuillez réessayer { $wait }.
 error-gateway-timeout-title = Le site met trop de temps à répondre
 error-gateway-timeout-text = Vous avez atteint le portail qui le précède, mais le site lui-même n’a pas répondu à temps. Si vous aviez envoyé un formulaire, vérifiez s’il a été pris en compte avant de l’envoyer à nouveau.

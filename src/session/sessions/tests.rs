@@ -224,6 +224,29 @@ async fn a_restart_loses_nobody_and_keeps_every_fact() {
 }
 
 #[tokio::test]
+async fn an_account_has_so_many_sessions_and_another_ends_the_one_unused_longest() {
+    let gate = Gate::new().await;
+    let most = Settings::default().most_per_account;
+    let (other, _) = gate.sign_in("bob").await;
+    let (first, session) = gate.sign_in("alice").await;
+    let (second, _) = gate.sign_in("Alice").await;
+    for _ in 2..most {
+        gate.clock.advance(Duration::from_secs(1));
+        gate.sign_in("alice").await;
+    }
+    gate.sessions.touch(&session);
+    assert!(gate.live(&second), "there is room for {most}");
+    gate.clock.advance(Duration::from_secs(1));
+    let (newest, _) = gate.sign_in("alice").await;
+    assert!(!gate.live(&second), "the one that was used last when the others were not there yet");
+    for (name, id) in [("used meanwhile", &first), ("the new one", &newest), ("another's", &other)] {
+        assert!(gate.live(id), "{name}");
+    }
+    assert_eq!(gate.sessions.list(None, Some("alice")).len(), most);
+    assert_eq!(gate.stored().await, most + 1, "the store knows");
+}
+
+#[tokio::test]
 async fn sessions_end_when_unused_and_when_old() {
     let (idle, lifetime, remember) = (30 * MINUTE, 12 * HOUR, 30 * DAY);
     let short = Duration::from_millis(1);
