@@ -140,6 +140,28 @@ impl hyper::body::Body for Pieces {
 }
 
 #[tokio::test]
+async fn head_gets_no_body_from_the_backend_nor_from_the_gate_itself() {
+    let backend = Backend::answering(|request| match request.target() {
+        "/broken" => "garbage\r\n\r\n".to_owned(),
+        _ => "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1234\r\n\r\n".to_owned(),
+    });
+    let site = Site::new(&backend, "");
+    for (name, path, status) in [
+        ("the backend's", "/a", 200),
+        ("a page of the gate", "/_gate/login", 200),
+        ("a page about a fault", "/broken", 502),
+    ] {
+        let mut client = site.connect().await;
+        let request = request(path).method("HEAD").body(Empty::<Bytes>::new()).unwrap();
+        let answer = client.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{name}");
+        // A body in spite of it is an error of the stream.
+        let body = answer.into_body().collect().await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(body.to_bytes(), "", "{name}");
+    }
+}
+
+#[tokio::test]
 async fn trailers_of_the_backend_stay_inside() {
     let backend = Backend::answering(|_| {
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTrailer: X-Where\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Where: plone.internal\r\n\r\n".to_owned()

@@ -27,6 +27,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Method, Request, Response};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
@@ -70,6 +71,12 @@ pub enum Transport {
         /// Whether the visitor showed a certificate, which was then found good.
         certificate: bool,
     },
+}
+
+/// What `HEAD` gets in place of a body, whose length the head has told. hyper leaves it out by itself in HTTP/1 only; in
+/// HTTP/2 a client takes it for a broken stream (RFC 9110, section 9.3.2; RFC 9113, section 8.1.1).
+fn bodiless(_: Body) -> Body {
+    http_body_util::Empty::new().map_err(|never: std::convert::Infallible| match never {}).boxed_unsync()
 }
 
 /// One thread's share of the gate: what all share, and its own connections to the backends.
@@ -154,6 +161,9 @@ impl Worker {
         }
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             answer.response.headers_mut().insert(X_REQUEST_ID, id);
+        }
+        if parts.method == Method::HEAD {
+            answer.response = answer.response.map(bodiless);
         }
         let (took, status) = (began.elapsed(), answer.response.status());
         metrics.request(answer.verdict, status, took, answer.backend);
