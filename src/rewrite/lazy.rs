@@ -1,24 +1,37 @@
-//! [`Links`] for pages that hardly ever have anything to be mapped: those of a backend that knows its public address, where a path with
-//! its own prefix is what somebody typed.
+//! [`Links`] for pages whose tags need not be read: those of a backend that knows its public address, where a path with its own
+//! prefix is what somebody typed; and those of one that does not, but writes its links with its host, as Plone does.
 //!
 //! Reading tags costs ten times what looking for the prefix does. So a page passes as it is, and is kept aside, up to a limit,
-//! until the prefix is seen for the first time; then the tags before it are read after all, to know what it stands in. That the outcome is
-//! that of [`Links`] alone is a property test. It holds because an edit begins where the prefix does ([`super::links::edits`]), and nothing of that
-//! has passed.
+//! until something is seen for the first time that an edit may begin with; then the tags before it are read after all, to know what it stands in.
+//! That the outcome is that of [`Links`] alone is a property test. It holds because every edit ([`super::links::edits`]) begins at the
+//! prefix, at the name of an `integrity` attribute, or in a `srcdoc`, where either may be spelled; and nothing of that has passed.
 
 use super::html::Links;
 use super::links::Way;
+use super::map::{Search, cases};
 use super::spelling::{LONGEST, Left, left};
 use bytes::Bytes;
 use memchr::memmem::Finder;
 use std::mem;
+use std::sync::LazyLock;
 
 /// How much of a page is kept aside before its tags are read, whatever is in it. Most pages are shorter.
 const ASIDE: usize = 128 << 10;
 
+/// Attributes at whose names an edit may begin, in any case, where hashes are dropped; and a place in each from which on three bytes are rare.
+const NAMES: [(&[u8], usize); 2] = [(b"integrity", 4), (b"srcdoc", 2)];
+
+/// Finds these three bytes of each of [`NAMES`].
+static RARE: LazyLock<Search> = LazyLock::new(|| {
+    let rare = NAMES.iter().filter_map(|(name, at)| name.get(*at..at.saturating_add(3)));
+    Search::of(&rare.flat_map(cases).collect::<Vec<_>>())
+});
+
 pub(super) struct LazyLinks {
     links: Links,
-    needle: Finder<'static>,
+    /// The first segment of the prefix; none if no path is mapped.
+    prefix: Option<Finder<'static>>,
+    drops_integrity: bool,
     is_awake: bool,
     /// What passed and was not read yet.
     aside: Vec<Bytes>,
@@ -30,12 +43,17 @@ pub(super) struct LazyLinks {
 }
 
 impl LazyLinks {
-    /// `None` if there is no prefix to look for.
+    /// `None` if there is nothing to look for: nothing is mapped, or any path.
     pub(super) fn new(way: Way, xml: bool) -> Option<Self> {
-        let needle = Finder::new(way.first_segment()?).into_owned();
+        let prefix = way.first_segment().map(|segment| Finder::new(segment).into_owned());
+        let drops_integrity = way.drops_any_integrity();
+        if prefix.is_none() && (way.maps_paths() || !drops_integrity) {
+            return None;
+        }
         Some(Self {
             links: Links::new(way, xml),
-            needle,
+            prefix,
+            drops_integrity,
             is_awake: false,
             aside: Vec::new(),
             aside_length: 0,
@@ -52,16 +70,13 @@ impl LazyLinks {
         }
         let held = mem::take(&mut self.held);
         let text = if held.is_empty() { chunk } else { Bytes::from([held, chunk].concat()) };
-        if self.has_prefix(&text) {
+        if self.has_prefix(&text) || (self.drops_integrity && has_name(&text)) {
             self.read_aside();
             self.is_awake = true;
             let out = self.links.push(text);
             return self.fresh(out);
         }
-        let from = text.len().saturating_sub(LONGEST.saturating_add(self.needle.needle().len()));
-        let tail = text.get(from..).unwrap_or_default();
-        let open = tail.iter().position(|byte| matches!(byte, b'/' | b'&' | b'%' | b'\\'));
-        let hold = open.map_or(text.len(), |at| from.saturating_add(at));
+        let hold = self.hold(&text);
         self.held = text.slice(hold..);
         let out = text.slice(..hold);
         self.aside_length = self.aside_length.saturating_add(out.len());
@@ -81,9 +96,34 @@ impl LazyLinks {
         self.fresh(out)
     }
 
+    /// Where what may be the start of something to look for begins.
+    fn hold(&self, text: &[u8]) -> usize {
+        let mut hold = text.len();
+        if let Some(prefix) = &self.prefix {
+            let from = text.len().saturating_sub(LONGEST.saturating_add(prefix.needle().len()));
+            let tail = text.get(from..).unwrap_or_default();
+            let open = tail.iter().position(|byte| matches!(byte, b'/' | b'&' | b'%' | b'\\'));
+            hold = open.map_or(hold, |at| from.saturating_add(at));
+        }
+        if self.drops_integrity {
+            let longest = NAMES.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+            let from = text.len().saturating_sub(longest);
+            let open = (from..text.len()).find(|at| {
+                let tail = text.get(*at..).unwrap_or_default();
+                let begins = |name: &[u8]| {
+                    name.get(..tail.len()).is_some_and(|start| start.eq_ignore_ascii_case(tail))
+                };
+                NAMES.iter().any(|(name, _)| begins(name))
+            });
+            hold = hold.min(open.unwrap_or(hold));
+        }
+        hold
+    }
+
     /// Whether the prefix begins a path anywhere; one behind a host is not looked at here.
     fn has_prefix(&self, text: &[u8]) -> bool {
-        self.needle.find_iter(text).any(|hit| {
+        let Some(prefix) = &self.prefix else { return false };
+        prefix.find_iter(text).any(|hit| {
             let before = text.get(..hit).unwrap_or_default();
             left(text, hit) == Left::Slash
                 && !matches!(before, [.., host, b'/'] if host.is_ascii_alphanumeric() || *host == b']')
@@ -105,4 +145,20 @@ impl LazyLinks {
         self.ahead = self.ahead.saturating_sub(passed);
         out.split_off(passed)
     }
+}
+
+/// Whether one of [`NAMES`] stands anywhere.
+fn has_name(text: &[u8]) -> bool {
+    let mut next = 0;
+    while let Some(hit) = RARE.find(text, next) {
+        let is = |(name, at): &(&[u8], usize)| {
+            let rest = hit.checked_sub(*at).and_then(|start| text.get(start..)).unwrap_or_default();
+            rest.get(..name.len()).is_some_and(|seen| seen.eq_ignore_ascii_case(name))
+        };
+        if NAMES.iter().any(is) {
+            return true;
+        }
+        next = hit.saturating_add(1);
+    }
+    false
 }
