@@ -2,7 +2,8 @@
 //! prefix is what somebody typed; and those of one that does not, but writes its links with its host, as Plone does.
 //!
 //! Reading tags costs ten times what looking for the prefix does. So a page passes as it is, and is kept aside, up to a limit,
-//! until something is seen for the first time that an edit may begin with; then the tags before it are read after all, to know what it stands in.
+//! until something is seen that an edit may begin with; then the tags before it are read after all, to know what it stands in, and those
+//! behind it until there is nothing more to be seen.
 //! That the outcome is that of [`Links`] alone is a property test. It holds because every edit ([`super::links::edits`]) begins at the
 //! prefix, at the name of an `integrity` attribute, or in a `srcdoc`, where either may be spelled; and nothing of that has passed.
 
@@ -17,6 +18,9 @@ use std::sync::LazyLock;
 
 /// How much of a page is kept aside before its tags are read, whatever is in it. Most pages are shorter.
 const ASIDE: usize = 128 << 10;
+
+/// In steps of how many bytes it is seen that there is nothing more to look for: Plone's pages have hashes in the head, and nothing after it.
+const WINDOW: usize = 4 << 10;
 
 /// Attributes at whose names an edit may begin, in any case, where hashes are dropped; and a place in each from which on three bytes are rare.
 const NAMES: [(&[u8], usize); 2] = [(b"integrity", 4), (b"srcdoc", 2)];
@@ -64,19 +68,61 @@ impl LazyLinks {
 
     /// Takes the next piece and gives back what is decided.
     pub(super) fn push(&mut self, chunk: Bytes) -> Bytes {
-        if self.is_awake {
-            let out = self.links.push(chunk);
-            return self.fresh(out);
-        }
         let held = mem::take(&mut self.held);
-        let text = if held.is_empty() { chunk } else { Bytes::from([held, chunk].concat()) };
-        if self.has_prefix(&text) || (self.drops_integrity && has_name(&text)) {
+        let mut text = if held.is_empty() { chunk } else { Bytes::from([held, chunk].concat()) };
+        if !self.is_awake && !self.has_mark(&text) {
+            let hold = self.hold(&text);
+            return self.pass(&text, hold);
+        }
+        let mut decided = Vec::new();
+        while !text.is_empty() {
+            let window = text.split_to(text.len().min(WINDOW));
+            decided.push(self.window(window));
+        }
+        match <[Bytes; 1]>::try_from(decided) {
+            Ok([only]) => only,
+            Err(several) => Bytes::from(several.concat()),
+        }
+    }
+
+    /// Takes a few bytes of a piece in which there is something, though perhaps not in these.
+    fn window(&mut self, window: Bytes) -> Bytes {
+        let held = mem::take(&mut self.held);
+        let text = if held.is_empty() { window } else { Bytes::from([held, window].concat()) };
+        let has_mark = self.has_mark(&text);
+        if !self.is_awake && !has_mark {
+            let hold = self.hold(&text);
+            return self.pass(&text, hold);
+        }
+        if !self.is_awake {
             self.read_aside();
             self.is_awake = true;
-            let out = self.links.push(text);
-            return self.fresh(out);
+        } else if !has_mark && let Some(passed) = self.fall_asleep(&text) {
+            return passed;
         }
-        let hold = self.hold(&text);
+        let out = self.links.push(text);
+        self.fresh(out)
+    }
+
+    /// Lets what is held there and this text pass, if nothing to look for is in them.
+    fn fall_asleep(&mut self, text: &Bytes) -> Option<Bytes> {
+        let open = self.links.open().filter(|open| open.len() <= WINDOW)?;
+        let seen = open.len();
+        if seen == 0 {
+            self.is_awake = false;
+            let hold = self.hold(text);
+            return Some(self.pass(text, hold));
+        }
+        let joined = Bytes::from([open, text].concat());
+        let hold = self.hold(&joined).checked_sub(seen).filter(|_| !self.has_mark(&joined))?;
+        self.is_awake = false;
+        let passed = mem::replace(&mut self.ahead, seen);
+        self.pass(text, hold);
+        Some(joined.slice(passed.min(seen)..seen.saturating_add(hold)))
+    }
+
+    /// Lets a text pass up to `hold`.
+    fn pass(&mut self, text: &Bytes, hold: usize) -> Bytes {
         self.held = text.slice(hold..);
         let out = text.slice(..hold);
         self.aside_length = self.aside_length.saturating_add(out.len());
@@ -85,6 +131,11 @@ impl LazyLinks {
             self.read_aside();
         }
         out
+    }
+
+    /// Whether an edit may begin anywhere in a text.
+    fn has_mark(&self, text: &[u8]) -> bool {
+        self.has_prefix(text) || (self.drops_integrity && has_name(text))
     }
 
     /// Ends the page.

@@ -368,16 +368,17 @@ fn lazily(origins: &Arc<Origins>, page: &[u8], size: usize) -> Vec<u8> {
 
 #[test]
 fn a_long_page_is_read_late_to_the_same_end() {
-    let safety = Arc::new(origins(LOCAL, Mode::Safety));
     let filler = "<p title='a>b'>Plone and Plone<!-- x -->".repeat(10_000);
-    for tail in
-        ["<a href=\"/Plone/x\">", "<!-- <a href='/Plone/x'>", "<textarea><a href='/Plone/x'></textarea>"]
-    {
+    let tails =
+        ["<a href=\"/Plone/x\">", "<!-- <a href='/Plone/x'>", "<textarea><a href='/Plone/x'></textarea>"];
+    for (mode, tail) in [Mode::Safety, Mode::Full].iter().flat_map(|mode| tails.map(|tail| (*mode, tail))) {
+        let origins = Arc::new(origins(LOCAL, mode));
         for start in ["", "<title>", "<style>"] {
-            let text = format!("{start}{filler}{tail}{filler}");
-            let want = page(&safety, text.as_bytes(), usize::MAX, false);
+            // Between the two it goes back to sleep.
+            let text = format!("{start}{filler}{tail}{filler}<a title='{tail}{filler}");
+            let want = page(&origins, text.as_bytes(), usize::MAX, false);
             for size in [1000, 70_000, usize::MAX] {
-                assert!(lazily(&safety, text.as_bytes(), size) == want, "{start}, {tail}, {size}");
+                assert!(lazily(&origins, text.as_bytes(), size) == want, "{mode:?}, {start}, {tail}, {size}");
             }
         }
     }
