@@ -74,9 +74,13 @@ fn main() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let paths = page("/Plone");
+    let hashed = Bytes::from(
+        [b"<script src=\"x.js\" integrity=\"sha384-x\"></script>".as_slice(), &internal].concat(),
+    );
     for (what, page, origins, plan) in [
         ("150 links, as a body", &internal, &safety, Plan::Text(None)),
         ("150 links, as a body of HTML", &internal, &full, Plan::Html(None)),
+        ("150 links and a hash, as a body of HTML", &hashed, &full, Plan::Html(None)),
         ("150 paths, as a body of HTML", &paths, &full, Plan::Html(None)),
         ("no link, as a body of HTML", &public, &full, Plan::Html(None)),
         ("no link, virtual hosting", &public, &safety, Plan::Html(None)),

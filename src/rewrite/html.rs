@@ -1,5 +1,5 @@
 //! Links in HTML whose path begins with the backend's own prefix, `/Plone/docs` → `/docs`: for backends that cannot be
-//! told their public address ([`super::Mode::Full`]), and for what people typed where they can (then behind [`super::lazy`]).
+//! told their public address ([`super::Mode::Full`]), and for what people typed where they can. Mostly behind [`super::lazy`].
 //!
 //! A path is a link only in certain attributes; in a form's value, an option, a text area or a script the same bytes are data,
 //! which the backend needs back as they are. So it must be known what is a tag. This reads a page as the tokeniser of HTML does
@@ -138,6 +138,11 @@ impl Links {
         text.drain(..hold);
         self.held = text;
         out
+    }
+
+    /// What is held back, where that is all; in a style sheet or an import map it is not.
+    pub(super) fn open(&self) -> Option<&[u8]> {
+        self.inner.is_none().then_some(&self.held)
     }
 
     /// Ends the page.

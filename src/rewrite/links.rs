@@ -66,6 +66,11 @@ impl Way {
         self.origins.strings(self.inward)
     }
 
+    /// Whether any path is mapped.
+    pub(super) fn maps_paths(&self) -> bool {
+        self.origins.maps_paths()
+    }
+
     fn path(&self, link: &[u8]) -> Option<Vec<u8>> {
         if self.inward { self.origins.path_inward(link) } else { self.origins.path(link) }
     }
@@ -74,9 +79,13 @@ impl Way {
     /// through the gate, rewritten, and the hash of what it was would keep browsers from using it. The gate answers for what it sends.
     /// Where only what people typed is mapped it stays: hardly any resource changes, and one that does is better refused than trusted.
     pub(super) fn drops_integrity(&self, element: &[u8]) -> bool {
-        !self.inward
-            && self.origins.mode() != Mode::Safety
+        self.drops_any_integrity()
             && (element.eq_ignore_ascii_case(b"script") || element.eq_ignore_ascii_case(b"link"))
+    }
+
+    /// Whether any element's hash may go.
+    pub(super) fn drops_any_integrity(&self) -> bool {
+        !self.inward && self.origins.mode() != Mode::Safety
     }
 }
 

@@ -42,8 +42,9 @@ enum Place {
     Path(usize),
 }
 
+/// A search for any of a few short patterns, fast and many bytes at once.
 #[derive(Debug)]
-enum Search {
+pub(super) enum Search {
     /// Nothing to look for.
     Nothing,
     Packed(packed::Searcher),
@@ -52,7 +53,18 @@ enum Search {
 }
 
 impl Search {
-    fn find(&self, text: &[u8], from: usize) -> Option<usize> {
+    pub(super) fn of(patterns: &[Vec<u8>]) -> Self {
+        if patterns.is_empty() {
+            return Self::Nothing;
+        }
+        match packed::Config::new().builder().extend(patterns).build() {
+            Some(search) => Self::Packed(search),
+            None => AhoCorasick::new(patterns).map_or(Self::Nothing, Self::General),
+        }
+    }
+
+    /// Where the first of them begins, from a place on.
+    pub(super) fn find(&self, text: &[u8], from: usize) -> Option<usize> {
         match self {
             Self::Nothing => None,
             Self::Packed(search) => {
@@ -81,14 +93,7 @@ impl Map {
         let mut patterns: Vec<Vec<u8>> = anchors.iter().flat_map(|anchor| cases(&anchor.fragment)).collect();
         patterns.sort();
         patterns.dedup();
-        let packed = || packed::Config::new().builder().extend(&patterns).build();
-        let search = if patterns.is_empty() {
-            Search::Nothing
-        } else if let Some(search) = packed() {
-            Search::Packed(search)
-        } else {
-            AhoCorasick::new(&patterns).map_or(Search::Nothing, Search::General)
-        };
+        let search = Search::of(&patterns);
         let (starts, longest) = (grammar.starts(), grammar.longest());
         let (tails, plain) = (grammar.plain_tails(), grammar.plain_target());
         Self { grammar, anchors, search, starts, longest, tails, plain }
@@ -431,7 +436,7 @@ fn rarest(label: &[u8]) -> (usize, Vec<u8>) {
 }
 
 /// Every mixture of upper and lower case.
-fn cases(fragment: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn cases(fragment: &[u8]) -> Vec<Vec<u8>> {
     let mut all = vec![Vec::new()];
     for byte in fragment {
         let mut cases = vec![byte.to_ascii_lowercase(), byte.to_ascii_uppercase()];

@@ -51,12 +51,11 @@ impl fmt::Debug for Rewriter {
 impl Rewriter {
     /// What the plan says; nothing for [`Plan::Pass`].
     pub(super) fn new(origins: &Arc<Origins>, plan: Plan) -> Option<Self> {
-        let links = |xml| match origins.mode() {
-            Mode::Safety => LazyLinks::new(Way::outward(origins.clone()), xml)
-                .map_or(Tags::Nobody, |links| Tags::IfNeeded(Box::new(links))),
-            Mode::Forwarded | Mode::Full => {
-                Tags::All(Box::new(Links::new(Way::outward(origins.clone()), xml)))
-            }
+        let way = || Way::outward(origins.clone());
+        let links = |xml| match (LazyLinks::new(way(), xml), origins.mode()) {
+            (Some(links), _) => Tags::IfNeeded(Box::new(links)),
+            (None, Mode::Safety) => Tags::Nobody,
+            (None, Mode::Forwarded | Mode::Full) => Tags::All(Box::new(Links::new(way(), xml))),
         };
         let (coding, map, links) = match plan {
             Plan::Pass => return None,
