@@ -1,4 +1,5 @@
-//! What `SECURITY.md` claims is proven by tests, which it names: every one of them is there, and none of the tables is forgotten.
+//! What `SECURITY.md` and `README.md` claim is proven by tests, which they name: every one of them is there, and none of the tables is
+//! forgotten.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -49,9 +50,15 @@ fn tests(source: &str) -> BTreeSet<(&str, &str)> {
 
 #[test]
 fn every_test_that_a_claim_names_is_there() {
-    let text = read("SECURITY.md");
-    let claims = claims(&text);
-    assert!(claims.len() > 80, "only {} claims were found", claims.len());
+    for (text, least) in [("SECURITY.md", 80), ("README.md", 40)] {
+        are_there(text, least);
+    }
+}
+
+fn are_there(text: &str, least: usize) {
+    let written = read(text);
+    let claims = claims(&written);
+    assert!(claims.len() > least, "{text}: only {} claims were found", claims.len());
     let missing: Vec<String> = claims
         .iter()
         .filter(|(file, names)| {
@@ -62,7 +69,7 @@ fn every_test_that_a_claim_names_is_there() {
         })
         .map(|(file, names)| format!("{file}::{}", names.join("::")))
         .collect();
-    assert_eq!(missing, Vec::<String>::new(), "SECURITY.md names tests that are not there");
+    assert_eq!(missing, Vec::<String>::new(), "{text} names tests that are not there");
 }
 
 #[test]
