@@ -29,6 +29,9 @@ pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
             roots
         }
     };
+    if roots.is_empty() {
+        return Err("this machine knows no certificate authorities; install them (ca-certificates), or name a file of your own in `ca`".to_owned());
+    }
     config(roots)
 }
 

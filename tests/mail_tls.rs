@@ -306,9 +306,9 @@ fn files_that_cannot_be_used_are_told_before_anything_is_served() {
     let crossed =
         format!("tls = {{ certificate = \"{folder}/www.example.org.pem\", key = \"{folder}/ca.pem\" }}");
     for (mail, relay, told) in [
-        ("", missing, "the certificate no.pem of [mail] cannot be used"),
-        ("", crossed, "ca.pem of [mail] cannot be used"),
-        ("ca = \"no.pem\"", String::new(), "the certificate no.pem of [mail] cannot be used"),
+        ("", missing, "no.pem cannot be read: No such file"),
+        ("", crossed, "ca.pem holds no private key; it must be PEM"),
+        ("ca = \"no.pem\"", String::new(), "no.pem cannot be read: No such file"),
         ("username = \"a\"\npassword = { file = \"no.secret\" }", String::new(), "no.secret cannot be read"),
     ] {
         for command in ["check", "run"] {

@@ -1,22 +1,17 @@
 //! TLS on both sides of the relay: what the CMS is shown, and whom the gate believes to be the mail server.
 
-use std::fmt::Display;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{self, CryptoProvider};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::settings::Identity;
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(crypto::ring::default_provider())
-}
+use crate::tls;
 
 /// What the CMS is shown: a certificate, read anew when its files have changed.
 pub(super) struct Shown {
@@ -61,24 +56,15 @@ fn changed(files: &Identity) -> Option<(SystemTime, SystemTime)> {
 }
 
 fn load(files: &Identity) -> Result<Arc<ServerConfig>, String> {
-    let chain = certificates(&files.certificate)?;
-    let key =
-        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable("key", &files.key, &error))?;
-    let config = ServerConfig::builder_with_provider(provider())
+    let (chain, key) = (tls::read_certificates(&files.certificate)?, tls::read_key(&files.key)?);
+    let config = ServerConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| unusable("certificate", &files.certificate, &error))?;
+        .map_err(|error| {
+            let file = files.certificate.display();
+            format!("the certificate {file} of [mail.relay] cannot be used: {error}; write the path of one that belongs to the key")
+        })?;
     Ok(Arc::new(config))
-}
-
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let all = read.map_err(|error| unusable("certificate", file, &error))?;
-    if all.is_empty() { Err(unusable("certificate", file, &"there is none in it")) } else { Ok(all) }
-}
-
-fn unusable(what: &str, file: &Path, error: &impl Display) -> String {
-    format!("the {what} {} of [mail] cannot be used: {error}; write the path of a PEM file", file.display())
 }
 
 /// A client that believes who has a certificate for its name from one of the authorities in `ca`, or else of this machine.
@@ -86,26 +72,7 @@ fn unusable(what: &str, file: &Path, error: &impl Display) -> String {
 /// # Errors
 /// One sentence, when there is no authority to believe.
 pub(super) fn verifying(ca: Option<&Path>) -> Result<TlsConnector, String> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(file) => {
-            for certificate in certificates(file)? {
-                roots.add(certificate).map_err(|error| unusable("certificate", file, &error))?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    if roots.is_empty() {
-        return Err("this machine knows no certificate authorities to believe a mail server by; install them (ca-certificates), or name a file of your own in [mail] ca".to_owned());
-    }
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config).into())
+    Ok(tls::client_config(ca)?.into())
 }
 
 /// A client that believes everyone: for where clear text would do too.
@@ -113,7 +80,7 @@ pub(super) fn verifying(ca: Option<&Path>) -> Result<TlsConnector, String> {
 /// # Errors
 /// Never, in fact: that is for the TLS library to say.
 pub(super) fn unverifying() -> Result<TlsConnector, String> {
-    let provider = provider();
+    let provider = tls::provider();
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?

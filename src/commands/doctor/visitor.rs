@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
 use crate::config::url::SiteUrl;
+use crate::tls;
 
 /// The most of an answer that is read, in bytes. What is longer is a file, and what is a file is passed on as it is.
 const LARGEST: usize = 4 << 20;
@@ -51,9 +52,13 @@ impl Visitor {
     pub(super) fn new(public: &SiteUrl, at: Option<&Url>) -> Result<Self, String> {
         let mut to: Url =
             public.origin().parse().map_err(|error| format!("{public} is no address: {error}"))?;
-        // reqwest takes the process's own; whoever is first sets it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let trust = if to.scheme() == "https" || at.is_some_and(|at| at.scheme() == "https") {
+            tls::client_config(None)?
+        } else {
+            tls::trusting_nobody()?
+        };
         let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured((*trust).clone())
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
