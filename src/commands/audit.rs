@@ -138,12 +138,8 @@ impl Listed {
 }
 
 fn list(file: &Path, which: &Which) -> Result<Listed, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start: {error}"))?;
-    let (config, _) = Config::read(file)
-        .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let runtime = super::runtime()?;
+    let (config, _) = super::configuration(file)?;
     let store = open(&config)?;
     // Openings of links name nobody, so the user is looked for among what was read.
     let filter = AuditFilter { site: which.site.clone(), since: which.since, ..AuditFilter::default() };

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use clap::{Subcommand, ValueEnum};
 
 use super::print;
-use crate::config::Config;
 use crate::mail::{Kind, Mails, Values};
 use crate::pages::Pages;
 
@@ -49,8 +48,7 @@ fn preview(
     language: Option<&str>,
     site: Option<&str>,
 ) -> Result<(), String> {
-    let (config, _) = Config::read(file)
-        .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let (config, _) = super::configuration(file)?;
     let pages = Pages::load(&config.pages).map_err(|error| error.to_string())?;
     let mails = Mails::load(&config.pages, &pages).map_err(|error| error.to_string())?;
     let mut sites = config.sites.iter().map(|site| site.as_ref());

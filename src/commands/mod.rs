@@ -12,10 +12,13 @@ mod run;
 mod sessions;
 mod users;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::runtime::Runtime;
+
+use crate::config::{Config, Finding};
 
 /// An authenticating reverse proxy that stands in front of a legacy CMS.
 #[derive(Debug, Parser)]
@@ -95,4 +98,24 @@ pub fn main() -> ExitCode {
         Command::Users { command } => users::users(&arguments.config, command),
         Command::Mail { command } => mail::mail(&arguments.config, &command),
     }
+}
+
+/// The configuration, for a command that can do nothing without it, and what is odd about it.
+///
+/// # Errors
+/// A line for each mistake in it.
+fn configuration(file: &Path) -> Result<(Config, Vec<Finding>), String> {
+    Config::read(file)
+        .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// What a command waits for the store and the backend on.
+///
+/// # Errors
+/// One sentence, when the system has none to give.
+fn runtime() -> Result<Runtime, String> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))
 }

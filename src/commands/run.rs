@@ -8,7 +8,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::{self, Watch};
 use crate::clock::SystemClock;
-use crate::config::Config;
 use crate::listen::{self, Running};
 use crate::observe;
 use crate::random::SystemRandom;
@@ -25,17 +24,13 @@ pub(super) fn run(file: &Path) -> ExitCode {
 }
 
 fn start(file: &Path) -> Result<(), String> {
-    let (config, warnings) = Config::read(file)
-        .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let (config, warnings) = super::configuration(file)?;
     observe::start(&config.log);
     leave_no_core();
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start: {error}"))?;
+    let runtime = super::runtime()?;
     // Before anything else: a signal that nobody waits for ends the process.
     let signals = runtime.block_on(async { Signals::new() });
     let mut signals = signals.map_err(|error| format!("cannot wait for signals: {error}"))?;

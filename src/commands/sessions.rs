@@ -71,17 +71,12 @@ fn id(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn sessions(file: &Path, command: Command) -> ExitCode {
-    let done = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start: {error}"))
-        .and_then(|runtime| runtime.block_on(run(file, command)));
+    let done = super::runtime().and_then(|runtime| runtime.block_on(run(file, command)));
     done.err().map_or(ExitCode::SUCCESS, |sentence| print::failure(&sentence))
 }
 
 async fn run(file: &Path, command: Command) -> Result<(), String> {
-    let (config, _) = Config::read(file)
-        .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let (config, _) = super::configuration(file)?;
     let store = open(&config)?;
     let rows = store.load_sessions().await.map_err(|error| error.to_string())?;
     match command {

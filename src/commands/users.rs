@@ -123,11 +123,7 @@ fn mail_or_none(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn users(file: &Path, command: Command) -> ExitCode {
-    let done = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| format!("cannot start: {error}"))
-        .and_then(|runtime| runtime.block_on(run(file, command)));
+    let done = super::runtime().and_then(|runtime| runtime.block_on(run(file, command)));
     done.err().map_or(ExitCode::SUCCESS, |sentence| print::failure(&sentence))
 }
 
@@ -138,8 +134,7 @@ struct Desk {
 }
 
 async fn run(file: &Path, command: Command) -> Result<(), String> {
-    let (config, _) = Config::read(file)
-        .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    let (config, _) = super::configuration(file)?;
     observe::start(&config.log);
     let accounts: Arc<dyn Accounts> =
         store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;

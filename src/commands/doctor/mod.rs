@@ -92,11 +92,9 @@ struct Ward<'a> {
 }
 
 pub(super) fn doctor(file: &Path, arguments: &Arguments) -> ExitCode {
-    let config = match Config::read(file) {
+    let config = match super::configuration(file) {
         Ok((config, _)) => config,
-        Err(findings) => {
-            return print::failure(&findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
-        }
+        Err(sentences) => return print::failure(&sentences),
     };
     let sites: Vec<&config::Site> = config
         .sites
@@ -117,9 +115,9 @@ pub(super) fn doctor(file: &Path, arguments: &Arguments) -> ExitCode {
         Ok(account) => account,
         Err(sentence) => return print::failure(&sentence),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match super::runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return print::failure(&format!("cannot start: {error}")),
+        Err(sentence) => return print::failure(&sentence),
     };
     let mut report = Report::default();
     for written in sites {
