@@ -131,7 +131,7 @@ async fn everything_is_written_down_in_order_and_survives_a_stop() {
     browser.sign_in("jdoe", "Secret1234!").await;
     let mut other = from(&gate, 2);
     other.sign_in("jdoe", "Secret1234!").await;
-    browser.submit("/_gate/account", &[]).await;
+    browser.submit("/_gate/account", &[("action", "")]).await;
     browser.submit("/_gate/logout", &[]).await;
     browser.get("/passwordreset/bogus").await;
     gate.stop();
