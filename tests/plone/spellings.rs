@@ -265,4 +265,9 @@ async fn no_spelling_of_a_password_goes_past_the_gate() {
             plone.checked(browser.send(Method::POST, "/docs", Some((kind, body.clone().into()))).await);
         assert_eq!(answer.status, 403, "{kind} {body}");
     }
+    // Zope looks among the fields for the cookie, too: `siteadmin` and the password, in hexadecimal, in base64.
+    let cookie = "/docs?__ac=NzM2OTc0NjU2MTY0NmQ2OTZlOjUzNjU2MzcyNjU3NDMxMzIzMzM0MjE%3D";
+    let direct = plone.directly().get(&format!("/Plone{cookie}")).await;
+    assert!(direct.text().contains("userrole-manager"), "Plone itself takes a cookie from the query");
+    assert_eq!(plone.checked(browser.get(cookie).await).status, 403);
 }
