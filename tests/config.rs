@@ -305,6 +305,22 @@ fn trusting_everyone_is_a_warning() {
 }
 
 #[test]
+fn a_folder_that_zope_finds_everything_in_is_a_warning() {
+    for (rules, warned) in [
+        ("rules = [{ path = \"/open/**\", access = \"public\" }]", true),
+        ("default = \"public\"\nrules = [{ path = \"/open/**\", access = \"public\" }]", false),
+        ("rules = [{ path = \"/open/*\", access = \"public\" }]", false),
+        ("rules = [{ path = \"/++resource++plone/**\", access = \"public\" }]", false),
+        ("rules = [{ path = \"/open/**\", access = \"signed-in\" }]", false),
+    ] {
+        let (_, warnings) = parse(&format!("{SITE}\n[site.access]\n{rules}")).unwrap();
+        let said =
+            warnings.iter().any(|warning| warning.to_string().contains("`/open/secret/a` is `/secret/a`"));
+        assert_eq!(said, warned, "{rules}: {warnings:?}");
+    }
+}
+
+#[test]
 fn taking_mail_from_everyone_is_a_warning() {
     let (_, warnings) =
         parse(&format!("[mail.relay]\nlisten = \"127.0.0.1:2525\"\naccept_from = [\"0.0.0.0/0\"]\n{SITE}"))

@@ -24,6 +24,7 @@ use self::url::Scheme;
 use self::values::SecretSource;
 use crate::clock::{Clock as _, SystemClock};
 use crate::cms::Description;
+use crate::gate::policy::Access;
 use crate::secret::Secret;
 use crate::{admin, limits, listen, mail, observe, pages, password, session, store, tls};
 
@@ -261,6 +262,14 @@ impl Config {
                 findings.push(Finding::warning(file, text, site.backend_url.span().start, sentence));
             }
         }
+        for site in self.sites.iter().map(Spanned::as_ref) {
+            if let Some(folder) = self.opened_folder(site) {
+                let sentence = format!(
+                    "`{folder}/**` is public, and the CMS finds there what lies elsewhere, too (`{folder}/secret/a` is `/secret/a`); everyone sees in that way what it shows without signing in: close it in the CMS, or name by rules what stays inside, for they hold there as well"
+                );
+                findings.push(Finding::warning(file, text, site.name.span().start, sentence));
+            }
+        }
         for network in &self.server.trusted_proxies {
             if network.prefix_len() == 0 {
                 let offset = text.find("trusted_proxies").unwrap_or(0);
@@ -275,6 +284,19 @@ impl Config {
             }
         }
         findings
+    }
+
+    /// A folder that a rule opens to everyone at a site that is otherwise closed, where the CMS finds all of the site in each folder.
+    /// Zope's own namespaces (`++resource++x`) are no folders.
+    fn opened_folder(&self, site: &Site) -> Option<String> {
+        let is_closed = site.access.default != Access::Public;
+        let acquires = || self.dialogue(site).is_ok_and(|dialogue| dialogue.paths().acquires());
+        let open = site.access.rules.iter().filter(|rule| rule.access == Access::Public);
+        let mut folders = open.filter_map(|rule| rule.path.folder()).filter(|folder| {
+            let name = folder.rsplit('/').next().unwrap_or_default();
+            !name.starts_with("++") && !name.starts_with("@@")
+        });
+        folders.next().filter(|_| is_closed && acquires())
     }
 
     fn mail_findings(&self, text: &str, error: &mut impl FnMut(usize, String)) {

@@ -304,7 +304,10 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
         .filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let dialogue = site.cms.dialogue();
     let query = visit.caller.parts.uri.query();
-    let mut taken_over = dialogue.paths().taken_over(text.split('/'), query);
+    let mut taken_over = dialogue.paths().taken_over(text.split('/'), query).or_else(|| {
+        let bare = policy::without_parameters(&decoded)?;
+        dialogue.paths().taken_over(String::from_utf8_lossy(&bare).split('/'), query)
+    });
     let kind = visit.headers().get(CONTENT_TYPE);
     if visit.caller.parts.method == Method::POST
         && kind.is_some_and(|kind| dialogue.is_closed_type(kind.as_bytes()))

@@ -137,7 +137,7 @@ impl Site {
             ),
             home: format!("{}/", public.path()),
             prefix: format!("{}{}", public.path(), config.server.prefix.as_str()),
-            access: site.access.clone(),
+            access: policy::Settings { acquires: cms.dialogue().paths().acquires(), ..site.access.clone() },
             sign_in: site.sign_in,
             pace: Arc::default(),
             users: config.users_of(site).to_owned(),
