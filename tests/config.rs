@@ -305,6 +305,36 @@ fn trusting_everyone_is_a_warning() {
 }
 
 #[test]
+fn halves_of_the_world_are_warned_about_like_the_whole() {
+    for (network, warned) in [
+        ("0.0.0.0/1", true),
+        ("128.0.0.0/2", true),
+        ("::/1", true),
+        ("10.0.0.0/8", false),
+        ("fc00::/7", false),
+    ] {
+        let trusted = format!(
+            "trusted_requests = {{ user_agent = \"x\", networks = [\"{network}\"], paths = [\"mail_password\"] }}"
+        );
+        for (toml, says) in [
+            (
+                format!("[server]\ntrusted_proxies = [\"{network}\"]\n{SITE}"),
+                "lets everyone say who they are",
+            ),
+            (
+                format!("[mail.relay]\nlisten = \"127.0.0.1:2525\"\naccept_from = [\"{network}\"]\n{SITE}"),
+                "lets everyone send mail",
+            ),
+            (format!("{SITE}\n[site.password_reset]\n{trusted}\n"), "without signing in"),
+        ] {
+            let (_, warnings) = parse(&toml).unwrap();
+            let said = warnings.iter().any(|warning| warning.to_string().contains(says));
+            assert_eq!(said, warned, "{toml}: {warnings:?}");
+        }
+    }
+}
+
+#[test]
 fn a_folder_that_zope_finds_everything_in_is_a_warning() {
     for (rules, warned) in [
         ("rules = [{ path = \"/open/**\", access = \"public\" }]", true),

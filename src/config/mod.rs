@@ -236,7 +236,7 @@ impl Config {
                 error(offset, "the relay takes mail from nobody; name the CMS's address in accept_from and a connection_limit above 0, or leave `listen` out".to_owned());
             }
         }
-        for network in self.mail.relay.accept_from.iter().filter(|network| network.prefix_len() == 0) {
+        for network in self.mail.relay.accept_from.iter().filter(|network| is_half_the_world(network)) {
             let offset = text.find("accept_from").unwrap_or(0);
             findings.push(Finding::warning(
                 file,
@@ -270,8 +270,20 @@ impl Config {
                 findings.push(Finding::warning(file, text, site.name.span().start, sentence));
             }
         }
+        for site in self.sites.iter().map(Spanned::as_ref) {
+            let trusted = site.password_reset.trusted_requests.as_ref();
+            for network in trusted.into_iter().flat_map(|trusted| &trusted.networks) {
+                if is_half_the_world(network) {
+                    let offset = text.find("trusted_requests").unwrap_or(0);
+                    let sentence = format!(
+                        "`{network}` lets everyone who knows the other marks use the CMS's own forms without signing in; name the networks that they come from"
+                    );
+                    findings.push(Finding::warning(file, text, offset, sentence));
+                }
+            }
+        }
         for network in &self.server.trusted_proxies {
-            if network.prefix_len() == 0 {
+            if is_half_the_world(network) {
                 let offset = text.find("trusted_proxies").unwrap_or(0);
                 findings.push(Finding::warning(
                     file,
@@ -456,5 +468,13 @@ impl Config {
         }
         let errors = sentences.into_iter().map(|sentence| Finding::error(file, "", 0, sentence));
         errors.chain(warnings.into_iter().map(|sentence| Finding::warning(file, "", 0, sentence))).collect()
+    }
+}
+
+/// Whether a network is larger than any that is one operator's, such as 10.0.0.0/8 and fc00::/7. Two halves are everyone, too.
+fn is_half_the_world(network: &ipnet::IpNet) -> bool {
+    match network {
+        ipnet::IpNet::V4(network) => network.prefix_len() < 8,
+        ipnet::IpNet::V6(network) => network.prefix_len() < 7,
     }
 }
