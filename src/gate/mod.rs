@@ -316,7 +316,7 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
     }
     let from = visit.from();
     let mut access = site.access.access(&decoded, from);
-    if named::takes_all_below(&visit.caller.parts.method) {
+    if named::takes_all_below(&visit.caller.parts.method, visit.headers()) {
         access = access.max(site.access.access_below(&decoded, from));
     }
     let (mut credentials, mut redispatches) = (false, 0);
