@@ -305,6 +305,29 @@ fn trusting_everyone_is_a_warning() {
 }
 
 #[test]
+fn what_a_more_open_site_shows_of_another_is_a_warning() {
+    for (open, closed, rules, warned) in [
+        ("/Open", "/Open/part", "", true),
+        ("/Open", "/Open", "", true),
+        ("", "/part", "", true),
+        ("/Open", "/Opened", "", false),
+        ("/Open", "/Closed", "", false),
+        ("/Open", "/Open/part", "rules = [{ path = \"/part/**\", access = \"signed-in\" }]", false),
+    ] {
+        let site = |name: &str, path: &str, access: &str| {
+            format!(
+                "[[site]]\nname = \"{name}\"\npublic_url = \"http://{name}.example.org\"\nbackend_url = \"http://10.0.0.1:8080{path}\"\n[site.access]\n{access}\n"
+            )
+        };
+        let toml =
+            site("open", open, &format!("default = \"public\"\n{rules}")) + &site("closed", closed, "");
+        let (_, warnings) = parse(&toml).unwrap();
+        let said = warnings.iter().any(|warning| warning.to_string().contains("what `closed` keeps"));
+        assert_eq!(said, warned, "{toml}: {warnings:?}");
+    }
+}
+
+#[test]
 fn halves_of_the_world_are_warned_about_like_the_whole() {
     for (network, warned) in [
         ("0.0.0.0/1", true),

@@ -347,3 +347,42 @@ fn a_cms_that_acquires_nothing_has_its_rules_where_they_say() {
         assert_eq!(ask(gate.address, get(path, "")).status(), want, "{path}");
     }
 }
+
+#[test]
+fn no_site_shows_another_one_of_the_same_zope_by_its_own_rules() {
+    let backend = backend();
+    let site = |name: &str, path: &str, access: &str| {
+        format!(
+            "[[site]]\nname = \"{name}\"\npublic_url = \"http://{name}.example.test\"\nbackend_url = \"http://{}{path}\"\n\
+             [site.access]\ndefault = \"{access}\"\n",
+            backend.address()
+        )
+    };
+    let gate = Gate::from_toml(&format!(
+        "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n{}{}{}",
+        site("open", "/Open", "public"),
+        site("closed", "/folder/Closed", "signed-in"),
+        site("within", "/Open/part", "signed-in"),
+    ));
+    for (host, path, status) in [
+        ("open", "/docs", 200),
+        ("open", "/Open/docs", 200),
+        ("open", "/folder/docs", 200),
+        ("open", "/part/docs", 200),
+        ("open", "/folder/Closed", 403),
+        ("open", "/folder/Closed/docs", 403),
+        ("open", "/news/folder/Closed/docs", 403),
+        ("open", "/Open/folder/x/Closed/docs", 403),
+        ("open", "/docs?folder/Closed/docs:method=1", 403),
+        ("closed", "/Open/docs", 403),
+    ] {
+        let request = get(path, "").replace(support::gate::HOST, &format!("{host}.example.test"));
+        backend.take();
+        let answer = ask(gate.address, request);
+        assert_eq!(
+            (answer.status(), backend.take().len()),
+            (status, usize::from(status == 200)),
+            "{host}: {path}"
+        );
+    }
+}

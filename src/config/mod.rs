@@ -282,6 +282,14 @@ impl Config {
                 }
             }
         }
+        for (site, other, path) in self.shown_twice() {
+            let sentence = format!(
+                "what `{}` keeps for who has signed in lies in the backend of `{}`, which shows it at `{path}` by its own rules; close that path there by a rule, or name it in one if that is meant",
+                other.name.as_ref(),
+                site.name.as_ref()
+            );
+            findings.push(Finding::warning(file, text, site.backend_url.span().start, sentence));
+        }
         for network in &self.server.trusted_proxies {
             if is_half_the_world(network) {
                 let offset = text.find("trusted_proxies").unwrap_or(0);
@@ -296,6 +304,23 @@ impl Config {
             }
         }
         findings
+    }
+
+    /// Sites that are more open than another one whose backend lies in theirs, and the path at which they show it.
+    fn shown_twice(&self) -> Vec<(&Site, &Site, String)> {
+        let sites = || self.sites.iter().map(Spanned::as_ref);
+        let pairs = sites().flat_map(|site| sites().map(move |other| (site, other)));
+        let stricter = pairs.filter(|(site, other)| other.access.default > site.access.default);
+        let found = stricter.filter_map(|(site, other)| {
+            let (first, theirs) = (site.backend_url.as_ref().first(), other.backend_url.as_ref().first());
+            let within = theirs.path().strip_prefix(first.path())?;
+            let is_there =
+                first.authority() == theirs.authority() && (within.is_empty() || within.starts_with('/'));
+            let inside = format!("{within}/x");
+            let is_named = site.access.rules.iter().any(|rule| rule.path.matches(inside.as_bytes()));
+            (is_there && !is_named).then(|| (site, other, format!("{within}/")))
+        });
+        found.collect()
     }
 
     /// A folder that a rule opens to everyone at a site that is otherwise closed, where the CMS finds all of the site in each folder.

@@ -60,6 +60,17 @@ pub struct From {
 }
 
 impl Rule {
+    /// Closes a folder, named as it is, to everyone.
+    pub fn closing(folder: &[u8]) -> Self {
+        let path = folder.iter().chain(b"/").map(|byte| Piece::Byte(*byte)).chain([Piece::Anything]);
+        Self {
+            path: Pattern(path.collect()),
+            networks: Vec::new(),
+            client_certificate: false,
+            access: Access::Deny,
+        }
+    }
+
     /// Whether it keeps anybody from anything.
     fn closes(&self) -> bool {
         self.access != Access::Public || !self.networks.is_empty() || self.client_certificate
