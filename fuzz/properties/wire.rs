@@ -49,7 +49,9 @@ pub fn http1(data: &[u8]) {
     let closes = |request: &Asked| {
         request.version == "HTTP/1.0" || request.fields.iter().any(|(name, _)| name == "connection")
     };
-    if ended_well && verdict == Verdict::Passed && !read.iter().any(closes) {
+    // Of trailers hyper reads only so many.
+    let few = data.iter().filter(|byte| **byte == b'\n').count() <= 100;
+    if ended_well && few && verdict == Verdict::Passed && !read.iter().any(closes) {
         let whole = written.iter().filter(|request| request.body.is_some()).count();
         assert!(read.len() >= whole, "hyper read {} of {whole} requests", read.len());
     }
@@ -291,20 +293,8 @@ fn binary(data: &[u8]) -> Option<(Option<IpAddr>, usize)> {
         (0x21, 0x21) => Some(<[u8; 16]>::try_from(addresses.get(..36)?.get(..16)?).unwrap().into()),
         _ => return None,
     };
-    // Extensions are well formed, or it is no header that anyone must read.
-    let mut rest = addresses.get(
-        if data[13] == 0x11 {
-            12
-        } else if data[13] == 0x21 {
-            36
-        } else {
-            0
-        }..,
-    )?;
-    while let [_, high, low, value @ ..] = rest {
-        rest = value.get(usize::from(*high) * 256 + usize::from(*low)..)?;
-    }
-    rest.is_empty().then_some((client, 16 + length))
+    // Extensions may follow, which are nobody's business.
+    Some((client, 16 + length))
 }
 
 /// Bytes that arrive in pieces; what is written to it is gone.
