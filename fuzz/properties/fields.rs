@@ -186,7 +186,7 @@ pub fn client(data: &[u8]) {
         if !is_trusted(&client) {
             for invented in ["203.0.113.9", "127.0.0.1", "garbage", ""] {
                 let invented = HeaderValue::from_static(invented);
-                let longer = [&[invented.clone()], lines.as_slice()].concat();
+                let longer = [std::slice::from_ref(&invented), lines.as_slice()].concat();
                 assert_eq!(resolve(peer, &longer), client, "{invented:?} before all of it");
                 let joined = [invented.as_bytes(), b",", lines[0].as_bytes()].concat();
                 let joined = [&[HeaderValue::from_bytes(&joined).unwrap()], &lines[1..]].concat();
