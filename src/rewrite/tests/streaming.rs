@@ -270,15 +270,8 @@ proptest! {
     fn rewriting_twice_is_rewriting_once(text in document()) {
         for site in SITES {
             let map = origins(*site, Mode::Safety);
-            let mut stream = Stream::new(map.outward().clone());
-            let mut once = Vec::new();
-            stream.push(Bytes::copy_from_slice(&text), &mut |bytes| once.extend_from_slice(&bytes));
-            stream.finish(&mut |bytes| once.extend_from_slice(&bytes));
-            // A name that is no address of ours, and is counted, can become one when its neighbour is replaced:
-            // `//cms:10.0.0.5`.
-            if stream.remaining() == 0 {
-                prop_assert_eq!(map.rewrite(&once).into_owned(), once.clone(), "{:?}", site);
-            }
+            let once = map.rewrite(&text).into_owned();
+            prop_assert_eq!(map.rewrite(&once).into_owned(), once.clone(), "{:?}", site);
         }
     }
 
