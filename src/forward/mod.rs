@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 
 pub use self::body::{BoxError, Inspect, RequestBody, ResponseBody};
 pub use self::head::{Destination, Outgoing};
@@ -220,13 +220,13 @@ impl Upstream {
         if let Some(fault) = progress.fault() {
             return Err(fault);
         }
-        let response = match response {
+        let mut response = match response {
             None if progress.is_sending() => return Err(Fault::ClientBody),
             None => return Err(Fault::ResponseTimeout(self.settings.response_timeout.as_duration())),
             Some(Err(error)) => return Err(Fault::BrokenOff(error)),
             Some(Ok(response)) => response,
         };
-        check_framing(&response, outgoing)?;
+        check_framing(&mut response, outgoing)?;
         let lease = connection.lease(outgoing.may_reuse(), seat);
         Ok(response.map(|body| ResponseBody::new(body, lease, self.settings.idle_timeout.as_duration())))
     }
@@ -239,8 +239,8 @@ fn is_idempotent(method: &Method) -> bool {
 }
 
 /// What hyper's client lets through and a gate must not (facts: unknown or doubled `Transfer-Encoding`, both
-/// framings at once, an unsolicited 101).
-fn check_framing<B>(response: &Response<B>, outgoing: &Outgoing<'_>) -> Result<(), Fault> {
+/// framings at once, an unsolicited 101; and of answers that never have a body, to `HEAD` or 304, any lengths at all).
+fn check_framing<B>(response: &mut Response<B>, outgoing: &Outgoing<'_>) -> Result<(), Fault> {
     let mut encodings = response.headers().get_all(TRANSFER_ENCODING).iter();
     if let Some(encoding) = encodings.next() {
         if !encoding.as_bytes().eq_ignore_ascii_case(b"chunked") || encodings.next().is_some() {
@@ -249,11 +249,36 @@ fn check_framing<B>(response: &Response<B>, outgoing: &Outgoing<'_>) -> Result<(
         if response.headers().contains_key(CONTENT_LENGTH) {
             return Err(Fault::Malformed("both Transfer-Encoding and Content-Length"));
         }
+        if response.version() == Version::HTTP_10 {
+            return Err(Fault::Malformed("a Transfer-Encoding in HTTP/1.0"));
+        }
+    }
+    if let Some(length) = one_length(response.headers())? {
+        response.headers_mut().insert(CONTENT_LENGTH, length);
     }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS && !outgoing.asked_for(response.headers()) {
         return Err(Fault::Malformed("a switch of protocols that was not asked for"));
     }
     Ok(())
+}
+
+/// The one value of several equal lengths, to be written instead of them (RFC 9110, section 8.6); `None` where nothing is to change.
+fn one_length(headers: &HeaderMap) -> Result<Option<HeaderValue>, Fault> {
+    let mut first: Option<(&[u8], u64)> = None;
+    let mut is_repeated = false;
+    let lines = headers.get_all(CONTENT_LENGTH).iter();
+    for text in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+        let text = text.trim_ascii();
+        let digits = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let Some(length) = digits.and_then(|digits| digits.parse().ok()) else {
+            return Err(Fault::Malformed("a Content-Length that is no number"));
+        };
+        is_repeated |= first.is_some();
+        if first.get_or_insert((text, length)).1 != length {
+            return Err(Fault::Malformed("two different lengths"));
+        }
+    }
+    Ok(first.filter(|_| is_repeated).and_then(|(text, _)| HeaderValue::from_bytes(text).ok()))
 }
 
 /// One frame of a body with nothing in it but `bytes`.
