@@ -1,6 +1,7 @@
 //! What a gate that runs cannot change: where it listens, what it has opened.
 
 use super::Config;
+use crate::mail::Destination;
 
 /// Writes [`Config::keep_fixed`] for a list of keys.
 macro_rules! fixed {
@@ -16,6 +17,11 @@ macro_rules! fixed {
                         changed.push(stringify!($($key).+));
                     }
                 )+
+                // A gate that runs may write to no other folder than those it began with (`commands/confine.rs`).
+                if matches!(self.mail.send, Destination::Folder(_)) && self.mail.send != running.mail.send {
+                    self.mail.send.clone_from(&running.mail.send);
+                    changed.push("mail.send");
+                }
                 changed
             }
         }
@@ -68,6 +74,7 @@ mod tests {
             ("store.secret", "[store]\nsecret = { file = \"other\" }"),
             ("log.level", "[log]\nlevel = \"debug\""),
             ("mail.relay.listen", "[mail.relay]\nlisten = \"127.0.0.1:7\""),
+            ("mail.send", "[mail]\nsend = \"dir:other\""),
             ("mail.relay.connection_limit", "[mail.relay]\nconnection_limit = 7"),
         ] {
             let mut next = config(toml);
