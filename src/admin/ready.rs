@@ -38,7 +38,11 @@ pub(super) async fn answer(shared: &Shared, stopping: bool) -> Response<Full<Byt
             Health::Failing { problem, .. } => format!("the store {problem}"),
         },
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "does not answer".to_owned(),
+        // It waits for another process, perhaps, and has found out before who that is.
+        Err(_) => match shared.store.health() {
+            Health::Well => "does not answer".to_owned(),
+            Health::Failing { problem, .. } => format!("the store {problem}"),
+        },
     };
     // All at once: a backend that is not there must not keep the others waiting.
     let asked: Vec<_> = shared.sites.iter().map(|site| (site, tokio::spawn(backend(site)))).collect();

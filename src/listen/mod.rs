@@ -18,6 +18,7 @@ mod crowd;
 mod frames;
 mod http1;
 mod http2;
+mod parting;
 mod patient;
 #[doc(hidden)]
 pub mod probe;
