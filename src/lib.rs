@@ -42,6 +42,7 @@
 //! more than one site, and it fetches no certificates.
 
 pub mod account;
+pub mod acme;
 pub mod admin;
 pub mod admit;
 pub mod background;

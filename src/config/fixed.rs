@@ -31,6 +31,7 @@ fixed!(
     server.tls.key,
     server.tls.ocsp,
     server.tls.certificates,
+    server.tls.acme,
     server.tls.client_ca,
     server.tls.handshake_timeout,
     admin.listen,
