@@ -45,10 +45,18 @@ impl Folder {
     /// One sentence, when the folder cannot be used.
     pub(super) fn lock(&self) -> Result<Option<Lock>, String> {
         let failed = |error: io::Error| {
-            format!("the folder {} for certificates cannot be used: {error}; let the gate's user write there", self.0.display())
+            format!(
+                "the folder {} for certificates cannot be used: {error}; let the gate's user write there",
+                self.0.display()
+            )
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(failed)?;
-        let file = File::options().write(true).create(true).truncate(false).open(self.0.join(LOCK)).map_err(failed)?;
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.0.join(LOCK))
+            .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -76,7 +84,12 @@ impl Folder {
     ///
     /// # Errors
     /// One sentence; then the old one stays.
-    pub(super) fn keep_certificate(&self, name: &Name, key: &Secret, chain: &str) -> Result<Certificate, String> {
+    pub(super) fn keep_certificate(
+        &self,
+        name: &Name,
+        key: &Secret,
+        chain: &str,
+    ) -> Result<Certificate, String> {
         let text = Secret::new(format!("{}{chain}", key.expose()));
         let mut read = None;
         self.keep(&self.file(name), &text, |file| {
@@ -114,8 +127,15 @@ impl Folder {
     }
 
     /// Writes `text` beside `file`, has it tried, and puts it in place.
-    fn keep(&self, file: &Path, text: &Secret, try_it: impl FnOnce(&Path) -> Result<(), String>) -> Result<(), String> {
-        let failed = |error: io::Error| format!("{} cannot be written: {error}; let the gate's user write there", file.display());
+    fn keep(
+        &self,
+        file: &Path,
+        text: &Secret,
+        try_it: impl FnOnce(&Path) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let failed = |error: io::Error| {
+            format!("{} cannot be written: {error}; let the gate's user write there", file.display())
+        };
         // Temporary files are made with mode 0600.
         let mut made = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.0).map_err(failed)?;
         made.write_all(text.expose().as_bytes()).map_err(failed)?;
@@ -139,7 +159,11 @@ pub(super) fn read_private(file: &Path) -> Result<Option<Secret>, String> {
         Err(error) => return Err(failed(error)),
     };
     if mode & 0o077 != 0 {
-        return Err(format!("{} holds a key and may be read by others (mode {mode:03o}); run: chmod 600 {}", file.display(), file.display()));
+        return Err(format!(
+            "{} holds a key and may be read by others (mode {mode:03o}); run: chmod 600 {}",
+            file.display(),
+            file.display()
+        ));
     }
     fs::read_to_string(file).map(|text| Some(Secret::new(text))).map_err(failed)
 }

@@ -119,7 +119,9 @@ impl Keeper<'_> {
                 let sentence = failure.sentence.clone();
                 let minutes = standing.failed(failure, elapsed, luck).as_secs().div_ceil(60);
                 match &standing.certificate {
-                    None => tracing::error!(%name, minutes, "no certificate, so the name is not served: {sentence}; minutes to the next attempt"),
+                    None => {
+                        tracing::error!(%name, minutes, "no certificate, so the name is not served: {sentence}; minutes to the next attempt")
+                    }
                     Some(old) if old.is_urgent(now) => {
                         let hours = old.left(now).as_secs() / 3600;
                         tracing::error!(%name, minutes, hours, "the certificate could not be renewed and is over in so many hours: {sentence}; minutes to the next attempt");

@@ -98,8 +98,13 @@ impl Acme {
         let folder = Arc::new(Folder::of(settings, &config.folder));
         let pending = Arc::new(Pending::default());
         let challenge = settings.challenge_for(&config.server);
-        let orders =
-            Orders::new(settings, config.folder.clone(), challenge, Arc::clone(&folder), Arc::clone(&pending));
+        let orders = Orders::new(
+            settings,
+            config.folder.clone(),
+            challenge,
+            Arc::clone(&folder),
+            Arc::clone(&pending),
+        );
         let on = On {
             folder,
             pending,

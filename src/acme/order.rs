@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, ExternalAccountKey, Identifier, NewAccount,
-    NewOrder, Order, OrderStatus, Problem, RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, ExternalAccountKey, Identifier,
+    NewAccount, NewOrder, Order, OrderStatus, Problem, RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use serde::{Deserialize, Serialize};
@@ -26,8 +26,10 @@ use crate::secret::Secret;
 /// How long one attempt may take. Authorities answer within seconds, and look from several places within a minute.
 const ATTEMPT: Duration = Duration::from_secs(5 * 60);
 /// How often the server is asked how far it is: soon, then less and less often.
-const POLLING: RetryPolicy =
-    RetryPolicy::new().initial_delay(Duration::from_millis(200)).backoff(1.6).timeout(Duration::from_secs(120));
+const POLLING: RetryPolicy = RetryPolicy::new()
+    .initial_delay(Duration::from_millis(200))
+    .backoff(1.6)
+    .timeout(Duration::from_secs(120));
 /// How often an attempt is begun anew because the server has forgotten the numbers it gave out (RFC 8555, section 6.5).
 const STALE_NONCES: u32 = 5;
 /// How long to wait where the server says that it was asked too often, and not how long.
@@ -126,7 +128,8 @@ impl Orders {
             Trouble::Acme(error) => error.to_string(),
         };
         // It is part of a log line and of a page, whoever has written it.
-        let sentence = sentence.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_SENTENCE).collect();
+        let sentence =
+            sentence.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_SENTENCE).collect();
         Err(Failure { sentence, wait })
     }
 
@@ -163,9 +166,17 @@ impl Orders {
             }
             let mut challenge = authorization.challenge(wanted.clone()).ok_or_else(|| {
                 let other = if self.challenge == Challenge::Http01 { "tls-alpn-01" } else { "http-01" };
-                format!("{} does not offer this challenge for {name}; try challenge = \"{other}\"", self.settings.directory)
+                format!(
+                    "{} does not offer this challenge for {name}; try challenge = \"{other}\"",
+                    self.settings.directory
+                )
             })?;
-            shown.push(self.pending.show(self.challenge, name, &challenge)?);
+            shown.push(self.pending.show(
+                self.challenge,
+                name,
+                &challenge.token,
+                &challenge.key_authorization(),
+            )?);
             challenge.set_ready().await?;
         }
         let ready = order.poll_ready(&POLLING).await;
@@ -173,7 +184,9 @@ impl Orders {
             Ok(OrderStatus::Ready) => Ok(()),
             Ok(_) | Err(Error::Api(_)) => Err(match refused(order).await {
                 Some(problem) => Error::Api(problem).into(),
-                None => ready.err().map_or_else(|| "the order became invalid".to_owned().into(), Trouble::Acme),
+                None => {
+                    ready.err().map_or_else(|| "the order became invalid".to_owned().into(), Trouble::Acme)
+                }
             }),
             Err(error) => Err(error.into()),
         }
@@ -238,15 +251,23 @@ impl Orders {
     fn advice(&self, name: &Name, kind: &str) -> String {
         let port = match self.challenge {
             Challenge::Http01 => "port 80 of its address leads to a listener of [server] here",
-            Challenge::TlsAlpn01 => "port 443 of its address leads to a listener of [server.tls] here, unread",
+            Challenge::TlsAlpn01 => {
+                "port 443 of its address leads to a listener of [server.tls] here, unread"
+            }
         };
         match kind {
-            "connection" | "tls" | "unauthorized" | "incorrectResponse" => format!("; see that {name} is this gate's on the internet and that {port}"),
+            "connection" | "tls" | "unauthorized" | "incorrectResponse" => {
+                format!("; see that {name} is this gate's on the internet and that {port}")
+            }
             "dns" => format!("; see that {name} has an address in the DNS"),
             "caa" => format!("; see that the CAA records of {name} allow this authority"),
-            "rejectedIdentifier" | "unsupportedIdentifier" => "; write in acme.names what this authority gives certificates for".to_owned(),
+            "rejectedIdentifier" | "unsupportedIdentifier" => {
+                "; write in acme.names what this authority gives certificates for".to_owned()
+            }
             "externalAccountRequired" => "; write eab = { kid = \"…\", key_file = \"…\" } in acme".to_owned(),
-            "userActionRequired" => "; read what the authority asks for, such as new terms of service".to_owned(),
+            "userActionRequired" => {
+                "; read what the authority asks for, such as new terms of service".to_owned()
+            }
             "accountDoesNotExist" => "; another account is made at the next attempt".to_owned(),
             "invalidContact" | "unsupportedContact" => "; correct acme.contact".to_owned(),
             _ => String::new(),
@@ -268,5 +289,9 @@ async fn refused(order: &mut Order) -> Option<Problem> {
 
 /// The last part of a problem's type.
 fn kind(problem: &Problem) -> &str {
-    problem.r#type.as_deref().and_then(|kind| kind.strip_prefix("urn:ietf:params:acme:error:")).unwrap_or_default()
+    problem
+        .r#type
+        .as_deref()
+        .and_then(|kind| kind.strip_prefix("urn:ietf:params:acme:error:"))
+        .unwrap_or_default()
 }

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use instant_acme::ChallengeHandle;
+use instant_acme::KeyAuthorization;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::{ClientHello, NoServerSessionStorage};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::settings::{Challenge, Name};
 use crate::tls;
@@ -47,32 +48,39 @@ impl Pending {
     ///
     /// # Errors
     /// One sentence, when the server's token is none or the answer cannot be made.
-    pub(super) fn show(self: &Arc<Self>, kind: Challenge, name: &Name, challenge: &ChallengeHandle<'_>) -> Result<Shown, String> {
-        let authorization = challenge.key_authorization();
-        let what = match kind {
-            Challenge::Http01 => {
-                let token = challenge.token.clone();
-                if !is_token(&token) {
-                    return Err("the ACME server's token is none (RFC 8555, section 8.3)".to_owned());
-                }
-                self.0.rcu(|answers| {
-                    let mut answers = Answers::clone(answers);
-                    answers.pages.insert(token.clone(), (name.clone(), authorization.as_str().to_owned()));
-                    answers
-                });
-                What::Page(token)
-            }
-            Challenge::TlsAlpn01 => {
-                let config = handshake(name, authorization.digest().as_ref())?;
-                self.0.rcu(|answers| {
-                    let mut answers = Answers::clone(answers);
-                    answers.handshakes.insert(name.as_str().to_owned(), Arc::clone(&config));
-                    answers
-                });
-                What::Handshake(name.clone())
-            }
-        };
-        Ok(Shown { pending: Arc::clone(self), what })
+    pub(super) fn show(
+        self: &Arc<Self>,
+        kind: Challenge,
+        name: &Name,
+        token: &str,
+        authorization: &KeyAuthorization,
+    ) -> Result<Shown, String> {
+        match kind {
+            Challenge::Http01 => self.show_page(name, token, authorization.as_str()),
+            Challenge::TlsAlpn01 => self.show_handshake(name, authorization.digest().as_ref()),
+        }
+    }
+
+    fn show_page(self: &Arc<Self>, name: &Name, token: &str, page: &str) -> Result<Shown, String> {
+        if !is_token(token) {
+            return Err("the ACME server's token is none (RFC 8555, section 8.3)".to_owned());
+        }
+        self.0.rcu(|answers| {
+            let mut answers = Answers::clone(answers);
+            answers.pages.insert(token.to_owned(), (name.clone(), page.to_owned()));
+            answers
+        });
+        Ok(Shown { pending: Arc::clone(self), what: What::Page(token.to_owned()) })
+    }
+
+    fn show_handshake(self: &Arc<Self>, name: &Name, digest: &[u8]) -> Result<Shown, String> {
+        let config = handshake(name, digest)?;
+        self.0.rcu(|answers| {
+            let mut answers = Answers::clone(answers);
+            answers.handshakes.insert(name.as_str().to_owned(), Arc::clone(&config));
+            answers
+        });
+        Ok(Shown { pending: Arc::clone(self), what: What::Handshake(name.clone()) })
     }
 
     /// The page for a token, asked for at a host.
@@ -111,7 +119,8 @@ impl Drop for Shown {
 
 /// base64url, and long enough not to be guessed (RFC 8555, section 8.3: 128 bits). It becomes part of no file name or header.
 fn is_token(token: &str) -> bool {
-    (22..=256).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    (22..=256).contains(&token.len())
+        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// The certificate that says so, and a handshake that leads nowhere (RFC 8737, section 3).
@@ -123,15 +132,55 @@ fn handshake(name: &Name, digest: &[u8]) -> Result<Arc<ServerConfig>, String> {
     let key = KeyPair::generate().map_err(failed)?;
     let certificate = params.self_signed(&key).map_err(failed)?;
     let failed = |error: rustls::Error| format!("the handshake for tls-alpn-01 cannot be made: {error}");
+    let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+    let signer = tls::provider().key_provider.load_private_key(key).map_err(failed)?;
+    let shown = CertifiedKey::new(vec![certificate.der().clone()], signer);
     let mut config = ServerConfig::builder_with_provider(tls::provider())
         .with_safe_default_protocol_versions()
         .map_err(failed)?
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-        .map_err(failed)?;
+        // Not `with_single_cert`: that tries the certificate as a visitor would, who does not know its extension.
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     // Nothing of it is ever resumed.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA";
+
+    #[test]
+    fn a_page_is_there_for_its_token_at_its_host_and_while_it_is_being_proven() {
+        let pending = Arc::new(Pending::default());
+        let name: Name = "www.example.org".parse().unwrap();
+        let shown = pending.show_page(&name, TOKEN, "answer").unwrap();
+        assert_eq!(pending.page("www.example.org", TOKEN).as_deref(), Some("answer"));
+        for (row, host, token) in [
+            ("another host", "other.example.org", TOKEN.to_owned()),
+            ("no token", "www.example.org", String::new()),
+            ("the beginning of it", "www.example.org", TOKEN[..42].to_owned()),
+            ("more than it", "www.example.org", format!("{TOKEN}/")),
+            ("in another case", "www.example.org", TOKEN.to_ascii_lowercase()),
+        ] {
+            assert_eq!(pending.page(host, &token), None, "{row}");
+        }
+        drop(shown);
+        assert_eq!(pending.page("www.example.org", TOKEN), None, "afterwards");
+    }
+
+    #[test]
+    fn what_a_server_calls_a_token_is_not_shown_unless_it_is_one() {
+        let pending = Arc::new(Pending::default());
+        let name: Name = "www.example.org".parse().unwrap();
+        for token in
+            ["", "short", "../../../../../../etc/passwd", "a b c d e f g h i j k l m n o", &"a".repeat(257)]
+        {
+            assert!(pending.show_page(&name, token, "answer").is_err(), "{token:?}");
+        }
+    }
 }

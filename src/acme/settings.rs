@@ -76,8 +76,12 @@ impl Binding {
     /// One sentence that names the file, and never quotes it.
     pub(super) fn key(&self, base: &Path) -> Result<Vec<u8>, String> {
         let file = base.join(&self.key_file);
-        let text = folder::read_private(&file)?
-            .ok_or_else(|| format!("the key {} of acme.eab is not there; save what the certificate authority gave", file.display()))?;
+        let text = folder::read_private(&file)?.ok_or_else(|| {
+            format!(
+                "the key {} of acme.eab is not there; save what the certificate authority gave",
+                file.display()
+            )
+        })?;
         URL_SAFE_NO_PAD.decode(text.expose().trim().trim_end_matches('=')).ok().filter(|key| !key.is_empty()).ok_or_else(
             || format!("the key {} of acme.eab is no base64url text; save it as the certificate authority gave it", file.display()),
         )
@@ -102,7 +106,9 @@ impl Settings {
     /// listener for TLS is always there and who led other ports here had that in mind.
     pub fn challenge_for(&self, server: &listen::Settings) -> Challenge {
         let has = |listen: &[listen::Address], port: u16| {
-            listen.iter().any(|address| matches!(address, listen::Address::Tcp(address) if address.port() == port))
+            listen
+                .iter()
+                .any(|address| matches!(address, listen::Address::Tcp(address) if address.port() == port))
         };
         self.challenge.unwrap_or_else(|| {
             if !has(&server.tls.listen, 443) && has(&server.listen, 80) {
@@ -114,7 +120,11 @@ impl Settings {
     }
 
     /// What is wrong with them besides each value by itself.
-    pub(crate) fn problems<'h>(&self, server: &listen::Settings, hosts: impl Iterator<Item = &'h PublicHost>) -> Vec<String> {
+    pub(crate) fn problems<'h>(
+        &self,
+        server: &listen::Settings,
+        hosts: impl Iterator<Item = &'h PublicHost>,
+    ) -> Vec<String> {
         let mut problems = Vec::new();
         if !server.tls.is_on() {
             problems.push("acme fetches certificates for [server.tls], which listens nowhere; write listen = [\"[::]:443\"] there".to_owned());
@@ -166,7 +176,11 @@ impl FromStr for Directory {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).ok().filter(|url| {
-            url.scheme() == "https" && url.has_host() && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
+            url.scheme() == "https"
+                && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.fragment().is_none()
         });
         url.map(Self).ok_or_else(|| {
             "this is no ACME directory; write its https address, such as \"https://acme-v02.api.letsencrypt.org/directory\"".to_owned()
@@ -202,10 +216,16 @@ impl FromStr for Contact {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let address = text.strip_prefix("mailto:").and_then(|address| address.split_once('@'));
-        let plain = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_graphic() && !",?<>".contains(c));
+        let plain = |part: &str| {
+            !part.is_empty() && part.chars().all(|c| c.is_ascii_graphic() && !",?<>".contains(c))
+        };
         match address {
-            Some((local, host)) if plain(local) && plain(host) && !host.contains('@') => Ok(Self(text.to_owned())),
-            _ => Err(format!("`{text}` is no contact; write one address, such as \"mailto:ops@example.org\"")),
+            Some((local, host)) if plain(local) && plain(host) && !host.contains('@') => {
+                Ok(Self(text.to_owned()))
+            }
+            _ => {
+                Err(format!("`{text}` is no contact; write one address, such as \"mailto:ops@example.org\""))
+            }
         }
     }
 }
@@ -232,12 +252,17 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text.contains('*') {
-            return Err(format!("`{text}` stands for many names, which neither http-01 nor tls-alpn-01 can prove; write each of them"));
+            return Err(format!(
+                "`{text}` stands for many names, which neither http-01 nor tls-alpn-01 can prove; write each of them"
+            ));
         }
         let label = |label: &str| label.len() <= 63 && !label.starts_with('-') && !label.ends_with('-');
         let host = PublicHost::parse(text).filter(|host| {
             let name = host.name();
-            host.port().is_none() && name.parse::<IpAddr>().is_err() && !name.starts_with('[') && name.split('.').all(label)
+            host.port().is_none()
+                && name.parse::<IpAddr>().is_err()
+                && !name.starts_with('[')
+                && name.split('.').all(label)
         });
         host.map(|host| Self(host.name().to_owned()))
             .ok_or_else(|| format!("`{text}` is no DNS name; write it like \"www.example.org\""))
@@ -268,16 +293,38 @@ mod tests {
 
     #[test]
     fn by_default_names_are_those_that_an_authority_could_vouch_for() {
-        let hosts = ["www.example.org", "a.example.org:8443", "localhost", "10.0.0.5", "[::1]", "cms.internal", "plone", "www.example.org"];
+        let hosts = [
+            "www.example.org",
+            "a.example.org:8443",
+            "localhost",
+            "10.0.0.5",
+            "[::1]",
+            "cms.internal",
+            "plone",
+            "www.example.org",
+        ];
         let hosts: Vec<PublicHost> = hosts.into_iter().map(|host| PublicHost::parse(host).unwrap()).collect();
-        let names = |toml: &str| settings(toml).wanted(hosts.iter()).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let names = |toml: &str| {
+            settings(toml).wanted(hosts.iter()).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
         assert_eq!(names(""), ["a.example.org", "www.example.org"]);
         assert_eq!(names("names = [\"Plone\", \"plone\"]"), ["plone"], "what is written is asked for, once");
     }
 
     #[test]
     fn what_is_no_name_of_one_host_is_refused() {
-        for text in ["", "*.example.org", "10.0.0.5", "[::1]", "a..b", "../a", "a/b", "-a.example", "a.example:443", &"a".repeat(64)] {
+        for text in [
+            "",
+            "*.example.org",
+            "10.0.0.5",
+            "[::1]",
+            "a..b",
+            "../a",
+            "a/b",
+            "-a.example",
+            "a.example:443",
+            &"a".repeat(64),
+        ] {
             assert!(text.parse::<Name>().is_err(), "{text:?}");
         }
     }
@@ -300,7 +347,10 @@ mod tests {
     #[test]
     fn servers_do_not_share_a_folder() {
         let folder = |text: &str| text.parse::<Directory>().unwrap().folder();
-        assert_eq!(folder("https://acme-v02.api.letsencrypt.org/directory"), "acme-v02.api.letsencrypt.org-directory");
+        assert_eq!(
+            folder("https://acme-v02.api.letsencrypt.org/directory"),
+            "acme-v02.api.letsencrypt.org-directory"
+        );
         assert_ne!(folder("https://localhost:1/dir"), folder("https://localhost:2/dir"));
         assert!(!folder("https://a/../..%2f\\x").contains(['/', '\\', '%']));
     }

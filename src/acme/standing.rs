@@ -101,7 +101,11 @@ mod tests {
             assert!(!standing.is_due(now, elapsed - Duration::from_millis(1)));
         }
         assert_eq!(standing.failed(failure(Some(80_000)), elapsed, 0), Duration::from_secs(80_000));
-        assert_eq!(standing.failed(failure(Some(5)), elapsed, 0), LONGEST_WAIT, "never sooner than by ourselves");
+        assert_eq!(
+            standing.failed(failure(Some(5)), elapsed, 0),
+            LONGEST_WAIT,
+            "never sooner than by ourselves"
+        );
         let late = standing.failed(failure(None), elapsed, 255);
         assert!(late > LONGEST_WAIT && late <= LONGEST_WAIT + LONGEST_WAIT / 10);
         assert_eq!(standing.failed, 14);

@@ -88,8 +88,12 @@ impl Snapshot {
     /// Those that the gate fetches by itself.
     fn certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "When a certificate that the gate fetched is over, in seconds since 1970";
-        let mut metric =
-            encoder.encode_descriptor("certificate_expiry_timestamp_seconds", help, None, MetricType::Gauge)?;
+        let mut metric = encoder.encode_descriptor(
+            "certificate_expiry_timestamp_seconds",
+            help,
+            None,
+            MetricType::Gauge,
+        )?;
         for report in &self.certificates {
             let Some(ends) = report.ends else { continue };
             let labels: Labels<'_> = vec![("name", &report.name)];

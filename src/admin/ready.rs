@@ -54,7 +54,8 @@ pub(super) async fn answer(shared: &Shared, stopping: bool) -> Response<Full<Byt
     }
     let ready = !stopping && store == OK && backends.values().any(|said| said == OK);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    match serde_json::to_vec(&Ready { ready, stopping, store, backends, certificates: certificates(shared) }) {
+    match serde_json::to_vec(&Ready { ready, stopping, store, backends, certificates: certificates(shared) })
+    {
         Ok(json) => response(status, "application/json", json),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "not ready\n"),
     }

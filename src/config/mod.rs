@@ -23,11 +23,11 @@ pub use self::finding::{Finding, Severity};
 pub use self::site::{SignIn, Site, VirtualHosting};
 use self::url::Scheme;
 use self::values::SecretSource;
+use crate::acme::{self, Acme};
+use crate::admit::PublicHost;
 use crate::clock::{Clock as _, SystemClock};
 use crate::cms::Description;
 use crate::secret::Secret;
-use crate::acme::{self, Acme};
-use crate::admit::PublicHost;
 use crate::{admin, limits, listen, mail, observe, pages, password, session, store, tls};
 
 /// The most that `hold_posts` may be, in bytes: so much memory a form may take while it is kept.
@@ -447,7 +447,9 @@ impl Config {
                 )),
             }
         }
-        sentences.extend(self.server.tls.acme.as_ref().and_then(|acme| acme.as_ref().try_files(&self.folder).err()));
+        sentences.extend(
+            self.server.tls.acme.as_ref().and_then(|acme| acme.as_ref().try_files(&self.folder).err()),
+        );
         match pages::Pages::load(&self.pages) {
             Ok(pages) => {
                 warnings.extend(pages.warnings().iter().map(ToString::to_string));

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::Settings;
+use crate::acme::Name;
 use crate::admit::PublicHost;
 use crate::clock::Timestamp;
-use crate::acme::Name;
 use crate::tls::{self, Inspected};
 
 /// What is odd about certificates that can be used: their time, names of `hosts` that none of them has, and those that `acme` is to

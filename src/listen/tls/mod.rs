@@ -15,11 +15,11 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::Acceptor;
+use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use self::certificates::Certificates;
 pub(crate) use self::inspect::warnings;
@@ -115,9 +115,7 @@ impl Tls {
             Err(io::Error::new(io::ErrorKind::ConnectionAborted, "an ACME challenge was answered"))
         };
         let limit: Duration = self.settings.handshake_timeout.as_duration();
-        tokio::time::timeout(limit, handshake)
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        tokio::time::timeout(limit, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
