@@ -14,6 +14,7 @@ use rustls::RootCertStore;
 use serde_json::Value;
 use support::gate::{Gate, HOST};
 use support::pebble::{Pebble, Setup, free_port, wait_for};
+use support::pki::Authority;
 use support::raw::{Backend, Wire, ask, get, post};
 use support::secure::Client;
 
@@ -394,7 +395,7 @@ fn a_site_that_a_reload_adds_gets_its_certificate_without_a_restart() {
 }
 
 #[test]
-fn a_kept_certificate_that_others_could_read_is_not_used_and_takes_no_part_in_anything() {
+fn a_kept_certificate_that_others_could_read_is_not_used_and_another_takes_its_place() {
     let backend = Backend::polite();
     let mut world = World::awake("", &backend.url(), "");
     let first = world.certificate(HOST);
@@ -405,4 +406,63 @@ fn a_kept_certificate_that_others_could_read_is_not_used_and_takes_no_part_in_an
     let second = world.certificate(HOST);
     assert_ne!(first, second, "another has taken its place");
     assert_eq!(mode(&file), 0o600);
+}
+
+#[test]
+fn a_false_server_costs_an_attempt_and_no_more() {
+    let backend = Backend::polite();
+    for (row, head, endless, said) in [
+        ("an answer without end", "HTTP/1.1 200 OK\r\n\r\n", true, "answers with more than 256 KiB"),
+        (
+            "a redirect",
+            "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            false,
+            "JSON",
+        ),
+        (
+            "a wait that overflows",
+            "HTTP/1.1 503 Wait\r\nRetry-After: 18446744073709551615\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            false,
+            "JSON",
+        ),
+        ("no HTTP", "220 mail.example.test ESMTP\r\n", false, "cannot be asked"),
+    ] {
+        let world = World::asleep("", &backend.url(), "");
+        wait_for("the first attempt has not failed", || {
+            Some(()).filter(|()| world.orders(HOST, "failed") == 1.0)
+        });
+        let impostor = world.pebble.impostor(head, endless);
+        world.gate.clock.advance(Duration::from_secs(120));
+        wait_for(row, || Some(()).filter(|()| world.orders(HOST, "failed") == 2.0));
+        let told = world.ready()["certificates"][HOST].as_str().unwrap().to_owned();
+        assert!(told.contains(said), "{row}: {told}");
+        assert_eq!(ask(world.gate.address, get("/a", "")).status(), 301, "{row}: it serves");
+        drop(impostor);
+    }
+}
+
+#[test]
+fn names_that_are_written_are_changed_by_a_reload_too() {
+    let backend = Backend::polite();
+    let mut world = World::awake(&format!(", names = [\"{HOST}\"]"), &backend.url(), "");
+    world.certificate(HOST);
+    let names = format!("names = [\"{HOST}\"");
+    let fixed =
+        world.gate.reload(|toml| toml.replace(&names, &format!("{names}, \"more.example.test\""))).unwrap();
+    assert!(fixed.is_empty(), "{fixed:?}");
+    world.certificate("more.example.test");
+}
+
+#[test]
+fn a_file_that_has_a_name_is_used_for_it_and_nobody_is_asked() {
+    let backend = Backend::polite();
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let signed = authority.server(&[HOST, "*.wild.test"]);
+    let (certificate, key) = signed.write(folder.path(), "own");
+    let acme = format!(", names = [\"{HOST}\", \"a.wild.test\", \"more.example.test\"] }}\n#");
+    let files = format!("certificate = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display());
+    let world = World::awake(&format!("{acme}\n{files}#"), &backend.url(), "");
+    world.certificate("more.example.test");
+    assert_eq!(shown(world.secure(), HOST, authority.roots()), Some(signed.parts().0[0].to_vec()));
+    assert_eq!(world.ready()["certificates"].as_object().unwrap().len(), 1);
 }

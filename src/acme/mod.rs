@@ -147,6 +147,7 @@ impl Acme {
         match on.folder.certificate(name) {
             Ok(Some(certificate)) => {
                 standing.take(certificate, seen, self.luck());
+                standing.problem = None;
                 return true;
             }
             Ok(None) => {}

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use toml::Spanned;
 use url::Url;
 
 use super::folder;
@@ -139,6 +140,22 @@ impl Settings {
             problems.push("http-01 is answered in clear text, and [server] listens nowhere; write listen = [\"[::]:80\"] there, or challenge = \"tls-alpn-01\"".to_owned());
         }
         problems
+    }
+
+    /// Takes over from `running` what a gate that runs cannot change: all but the names. Says whether that would have been different.
+    pub(crate) fn keep_fixed(next: &mut Option<Spanned<Self>>, running: Option<&Spanned<Self>>) -> bool {
+        if let (Some(next), Some(running)) = (next.as_mut(), running) {
+            let names = std::mem::replace(&mut next.as_mut().names, running.as_ref().names.clone());
+            let is_other = next != running;
+            if is_other {
+                next.clone_from(running);
+            }
+            next.as_mut().names = names;
+            return is_other;
+        }
+        let is_other = next.is_some() || running.is_some();
+        *next = running.cloned();
+        is_other
     }
 
     /// Tries the files it names. Makes nothing.

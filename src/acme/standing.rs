@@ -110,4 +110,42 @@ mod tests {
         assert!(late > LONGEST_WAIT && late <= LONGEST_WAIT + LONGEST_WAIT / 10);
         assert_eq!(standing.failed, 14);
     }
+
+    /// A certificate that is good for 90 days from the clock's zero on.
+    fn certificate() -> Certificate {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.pem");
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+        params.not_after = rcgen::date_time_ymd(1970, 4, 1);
+        let signed = params.self_signed(&key).unwrap();
+        std::fs::write(&file, format!("{}{}", key.serialize_pem(), signed.pem())).unwrap();
+        Certificate::read(&file, &"a.example".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_when_two_thirds_of_its_time_are_over_or_a_little_earlier() {
+        let day = |day: i64| Timestamp::from_millis(day * 86_400_000);
+        for (luck, early, due) in [(0, 59, 60), (255, 58, 59)] {
+            let mut standing = Standing::default();
+            standing.take(certificate(), None, luck);
+            standing.succeeded(day(0), Duration::ZERO, luck);
+            assert!(!standing.is_due(day(early), Duration::ZERO), "{luck}");
+            assert!(standing.is_due(day(due), Duration::ZERO), "{luck}");
+            standing.is_under_way = true;
+            assert!(!standing.is_due(day(due), Duration::ZERO), "{luck}: not twice at once");
+        }
+    }
+
+    #[test]
+    fn a_new_certificate_that_is_old_by_this_clock_is_not_renewed_at_once() {
+        let mut standing = Standing::default();
+        let now = Timestamp::from_millis(80 * 86_400_000);
+        standing.take(certificate(), None, 0);
+        standing.succeeded(now, Duration::ZERO, 0);
+        assert!(standing.problem.as_ref().is_some_and(|said| said.contains("clock")));
+        assert!(!standing.is_due(now, Duration::from_secs(59)));
+        assert!(standing.is_due(now, FIRST_WAIT));
+    }
 }

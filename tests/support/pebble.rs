@@ -2,15 +2,18 @@
 //!
 //! It validates as the authorities of the internet do, but at the ports that it is told, and every name has the address 127.0.0.1.
 
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::pki::Authority;
 use super::raw::{Wire, connect};
@@ -141,6 +144,36 @@ impl Pebble {
         }
     }
 
+    /// Has something stand in its place that shows its certificate and answers everything with `head` and then, if it is `endless`,
+    /// with a body that does not end.
+    pub fn impostor(&self, head: &'static str, endless: bool) -> Impostor {
+        let (chain, key) = self.authority.server(&["localhost"]).parts();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap());
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
+        let (address, ended) = (listener.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
+        let end = Arc::clone(&ended);
+        let thread = std::thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                if end.load(Ordering::SeqCst) {
+                    return;
+                }
+                let mut stream =
+                    StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
+                let mut request = [0; 4096];
+                if stream.read(&mut request).is_err() || stream.write_all(head.as_bytes()).is_err() {
+                    continue;
+                }
+                // Until the other side has had enough.
+                while endless && stream.write_all(&[b' '; 4096]).is_ok() {}
+                let _ = stream.flush();
+            }
+        });
+        Impostor { address, ended, thread: Some(thread) }
+    }
+
     /// Stops it; what it knew is gone.
     pub fn stop(&mut self) {
         for mut child in self.running.drain(..) {
@@ -171,6 +204,21 @@ impl Pebble {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(&answer.body).unwrap()).unwrap();
         roots
+    }
+}
+
+/// What is no ACME server; until it is dropped.
+pub struct Impostor {
+    address: SocketAddr,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Impostor {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
