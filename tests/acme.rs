@@ -466,3 +466,49 @@ fn a_file_that_has_a_name_is_used_for_it_and_nobody_is_asked() {
     assert_eq!(shown(world.secure(), HOST, authority.roots()), Some(signed.parts().0[0].to_vec()));
     assert_eq!(world.ready()["certificates"].as_object().unwrap().len(), 1);
 }
+
+#[test]
+fn check_tries_what_acme_points_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let (authority, file) = (Authority::new(), |name: &str| folder.path().join(name));
+    authority.server(&[HOST]).write(folder.path(), "own");
+    std::fs::write(file("ca.pem"), &authority.pem).unwrap();
+    for (name, text, mode) in
+        [("good", "zWNDZM6eQGHWpSRT\n", 0o600), ("open", "zWND", 0o640), ("odd", "a+/b=c", 0o600)]
+    {
+        std::fs::write(file(name), text).unwrap();
+        std::fs::set_permissions(file(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let eab = |name: &str| format!("eab = {{ kid = \"a\", key_file = \"{name}\" }}");
+    let own = "names = []\n}\ncertificate = \"own.pem\"\nkey = \"own.key\"\n#";
+    for (row, code, acme, expected) in [
+        ("good", 0, format!("ca = \"ca.pem\", {}", eab("good")), "fine"),
+        ("no authority", 1, "ca = \"none.pem\"".to_owned(), "error: the certificate none.pem cannot be read"),
+        ("no key", 1, eab("none"), "error: the key none of acme.eab is not there; save what"),
+        (
+            "a key for all",
+            1,
+            eab("open"),
+            "open holds a key and may be read by others (mode 640); run: chmod 600 open",
+        ),
+        ("a key that is none", 1, eab("odd"), "error: the key odd of acme.eab is no base64url text"),
+        (
+            "both",
+            0,
+            own.to_owned(),
+            "warning: the certificate own.pem has the name www.example.test, so acme fetches none for it",
+        ),
+    ] {
+        let toml = format!(
+            "[server.tls]\nlisten = [\"127.0.0.1:0\"]\nacme = {{ directory = \"https://acme.example/dir\", terms_agreed = true, {acme} }}\n[[site]]\nname = \"a\"\npublic_url = \"https://{HOST}\"\nbackend_url = \"http://127.0.0.1:1\"\n"
+        );
+        std::fs::write(file("proxy.toml"), toml).unwrap();
+        let mut check = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("lychgate"));
+        let output = check.arg("check").current_dir(folder.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{row}: {text}");
+        assert!(text.contains(expected), "{row}: {text}");
+        assert!(!text.contains("zWND"), "{row}: {text}");
+    }
+    assert!(!file("var").exists(), "nothing is made");
+}

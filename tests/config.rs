@@ -125,12 +125,12 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
         (
             "a contact that is none",
             "[server.tls]\nacme = { directory = \"https://acme.example/dir\", contact = [\"ops@example.org\"] }\n",
-            "proxy.toml:2:61: error: `ops@example.org` is no contact; write one address, such as \"mailto:ops@example.org\"",
+            "proxy.toml:2:60: error: `ops@example.org` is no contact; write one address, such as \"mailto:ops@example.org\"",
         ),
         (
             "a wildcard",
             "[server.tls]\nacme = { directory = \"https://acme.example/dir\", names = [\"*.example.org\"] }\n",
-            "proxy.toml:2:59: error: `*.example.org` stands for many names",
+            "proxy.toml:2:58: error: `*.example.org` stands for many names",
         ),
         (
             "a challenge that is none",

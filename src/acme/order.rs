@@ -212,11 +212,11 @@ impl Orders {
             Some(kept) => {
                 let is_told = kept.contact == contact;
                 // Serialized before it is used up.
-                let again = serde_json::to_string(&kept.account).map_err(Error::from)?;
+                let again = Secret::new(serde_json::to_string(&kept.account).map_err(Error::from)?);
                 let account = builder.from_credentials(kept.account).await?;
                 if !is_told {
                     account.update_contacts(&contact).await?;
-                    self.keep(&contact, serde_json::from_str(&again).map_err(Error::from)?)?;
+                    self.keep(&contact, serde_json::from_str(again.expose()).map_err(Error::from)?)?;
                 }
                 account
             }
