@@ -512,3 +512,43 @@ fn check_tries_what_acme_points_to() {
     }
     assert!(!file("var").exists(), "nothing is made");
 }
+
+/// As an operator starts it: by the machine's clock, and kept to its own folders.
+#[test]
+fn the_program_itself_gets_a_certificate_and_keeps_it_where_it_was_told() {
+    let backend = Backend::polite();
+    let (mut pebble, plain, secure) = (Pebble::new(), free_port(), free_port());
+    pebble.start(&Setup { plain, secure, validity: 90 * DAY, stale_nonces: 0, more: Value::Null });
+    let folder = tempfile::tempdir().unwrap();
+    let toml = format!(
+        "[server]\nlisten = [\"127.0.0.1:{plain}\"]\n[server.tls]\nlisten = [\"127.0.0.1:{secure}\"]\nacme = {{ {}, folder = \"keys\" }}\n[[site]]\nname = \"intranet\"\npublic_url = \"https://{HOST}\"\nbackend_url = \"{}\"\naccess.default = \"public\"\n",
+        pebble.toml(),
+        backend.url()
+    );
+    std::fs::write(folder.path().join("proxy.toml"), toml).unwrap();
+    let mut gate = Program(
+        std::process::Command::new(assert_cmd::cargo::cargo_bin!("lychgate"))
+            .arg("run")
+            .current_dir(folder.path())
+            .spawn()
+            .unwrap(),
+    );
+    let (address, roots) = (SocketAddr::from(([127, 0, 0, 1], secure)), pebble.roots());
+    wait_for("there is no certificate", || {
+        assert!(gate.0.try_wait().unwrap().is_none(), "it has stopped");
+        shown(address, HOST, roots.clone())
+    });
+    assert_eq!(page(address, roots), "ok");
+    let kept = std::fs::read_dir(folder.path().join("keys")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(mode(&kept.join(format!("{HOST}.pem"))), 0o600);
+}
+
+/// One that is killed in the end.
+struct Program(std::process::Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

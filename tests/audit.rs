@@ -131,7 +131,7 @@ async fn everything_is_written_down_in_order_and_survives_a_stop() {
     browser.sign_in("jdoe", "Secret1234!").await;
     let mut other = from(&gate, 2);
     other.sign_in("jdoe", "Secret1234!").await;
-    browser.submit("/_gate/account", &[]).await;
+    browser.submit("/_gate/account", &[("action", "")]).await;
     browser.submit("/_gate/logout", &[]).await;
     browser.get("/passwordreset/bogus").await;
     gate.stop();
@@ -167,7 +167,7 @@ async fn an_operators_revocation_is_written_down_without_an_address() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_that_another_program_holds_delays_no_answer_and_loses_nothing() {
+async fn a_store_that_another_program_holds_delays_answers_little_and_loses_nothing() {
     let backend = StandIn::plone60();
     let mut gate = gate(&backend, "");
     let mut browser = from(&gate, 1);

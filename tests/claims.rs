@@ -94,3 +94,18 @@ fn a_claim_about_a_test_that_is_none_would_be_seen() {
     assert_eq!(tests(source), BTreeSet::from([("", "a"), ("c1", "b"), ("", "c")]));
     assert_eq!(claims("`x.rs::c1::b` and `y` and `src/lib.rs`"), [("x.rs", vec!["c1", "b"])]);
 }
+
+#[test]
+fn every_crate_that_it_is_made_of_is_explained() {
+    let text = read("SECURITY.md");
+    let table = text.split("## What it is made of").nth(1).unwrap().split("\n## ").next().unwrap();
+    let named: BTreeSet<&str> = table.split('`').skip(1).step_by(2).collect();
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let used = manifest["dependencies"].as_table().unwrap();
+    let missing: Vec<&String> = used.keys().filter(|name| !named.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "SECURITY.md does not say what these are for: {missing:?}");
+    let others = ["Cargo.lock", "deploy/licences"];
+    let gone: Vec<_> =
+        named.iter().filter(|name| !used.contains_key(**name) && !others.contains(name)).collect();
+    assert!(gone.is_empty(), "SECURITY.md explains what is not used: {gone:?}");
+}

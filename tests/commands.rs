@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -208,6 +209,27 @@ fn each_shell_gets_completions_that_know_every_command() {
 /// A core file would hold passwords on their way to the CMS.
 #[test]
 fn a_gate_that_runs_can_leave_no_core_file() {
+    let limits = of_a_gate_that_runs(|gate| std::fs::read_to_string(gate.join("limits")).unwrap());
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"]);
+}
+
+/// What a thread gave up before it started others, they have given up too; Landlock asks for this first.
+#[test]
+fn no_thread_of_a_gate_that_runs_can_gain_rights() {
+    let threads = of_a_gate_that_runs(|gate| {
+        let tasks = std::fs::read_dir(gate.join("task")).unwrap();
+        let states = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap());
+        states.collect::<Vec<_>>()
+    });
+    assert!(threads.len() > 2, "{}", threads.len());
+    for thread in threads {
+        assert!(thread.contains("NoNewPrivs:\t1\n"), "{thread}");
+    }
+}
+
+/// What `/proc` says of a gate that serves.
+fn of_a_gate_that_runs<T>(look: impl FnOnce(&Path) -> T) -> T {
     let folder = tempfile::tempdir().unwrap();
     let toml = format!(
         "[server]\nlisten = [\"127.0.0.1:0\"]\n[[site]]\nname = \"a\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"http://127.0.0.1:9\"\n"
@@ -226,9 +248,8 @@ fn a_gate_that_runs_can_leave_no_core_file() {
         line.clear();
         assert!(std::io::BufRead::read_line(&mut log, &mut line).unwrap() > 0, "the gate has started");
     }
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gate.id())).unwrap();
+    let seen = look(&Path::new("/proc").join(gate.id().to_string()));
     gate.kill().unwrap();
     gate.wait().unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert_eq!(core.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"]);
+    seen
 }

@@ -348,12 +348,8 @@ fn what_acme_leaves_out_is_what_the_sample_says() {
         );
         parse(&toml).unwrap().0.server.tls.acme.unwrap().into_inner()
     };
-    assert!(
-        SAMPLE.contains("#   contact = [] ")
-            && SAMPLE.contains("#   names = [] ")
-            && SAMPLE.contains("#   folder = \"var/acme\" ")
-    );
-    assert_eq!(acme(""), acme(", contact = [], names = [], folder = \"var/acme\""));
+    assert!(SAMPLE.contains("#   contact = [] ") && SAMPLE.contains("#   names = [] "));
+    assert_eq!(acme(""), acme(", contact = [], names = []"));
 }
 
 #[test]

@@ -76,6 +76,27 @@ async fn a_destination_is_judged_like_the_path() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_takes_a_whole_folder_is_judged_by_all_that_is_in_it() {
+    let standin = StandIn::plone60();
+    let site = "[site.access]\ndefault = \"public\"\nrules = [{ path = \"/docs/a/closed/**\", access = \"deny\" }, { path = \"/b/members/**\", access = \"signed-in\" }, { path = \"**/manage**\", access = \"deny\" }]\n";
+    let gate = Gate::with(&standin.url(), site);
+    // `send` asks for /docs/a.
+    for (verb, is_refused) in
+        [("COPY", true), ("MOVE", true), ("DELETE", true), ("GET", false), ("PROPFIND", false)]
+    {
+        standin.forget_requests();
+        let answer = send(&gate, verb, &[("destination", "/c")]).await;
+        assert_eq!(answer.status == 403, is_refused, "{verb}: {}", answer.status);
+        assert_eq!(standin.requests().is_empty(), is_refused, "{verb}");
+    }
+    // What is moved there takes the place of all that is there.
+    let mut browser = Browser::new(gate.address, HOST).with("destination", "/b");
+    assert_eq!(browser.send(method("MOVE"), "/docs/x", None).await.status, 401);
+    let mut browser = Browser::new(gate.address, HOST).with("destination", "/c");
+    assert_ne!(browser.send(method("MOVE"), "/docs/x", None).await.status, 403, "nothing below is closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_destination_arrives_as_the_backend_reads_it() {
     let standin = StandIn::plone60();
     for (hosting, want) in [

@@ -531,8 +531,8 @@ async fn what_a_cms_lacks_is_not_supported() {
     assert_eq!(backend.request_reset("jdoe", &asker()).await.verdict, Verdict::NotSupported);
     assert_eq!(backend.open_link(&token, &asker()).await.verdict, Verdict::NotSupported);
     assert_eq!(backend.redeem(&token, "jdoe", &password, &asker()).await.verdict, Verdict::NotSupported);
-    let kept = KeptCookies::default();
-    let changed = backend.change_password(&kept, "jdoe", &password, &password, &asker()).await;
+    let mut kept = KeptCookies::default();
+    let changed = backend.change_password(&mut kept, "jdoe", &password, &password, &asker()).await;
     assert_eq!(changed.verdict, Verdict::NotSupported);
     assert!(!backend.dialogue().can_sign_in() && !backend.dialogue().can_request_reset());
     assert_eq!(cms.requests().len(), 0);

@@ -248,7 +248,7 @@ async fn the_account_page_lists_sessions_and_ends_the_others() {
     let (mut here, mut there) = (signed_in(&gate).await, signed_in(&gate).await);
     let page = here.get("/_gate/account").await;
     assert_eq!((page.status.as_u16(), page.texts(".sessions li").len()), (200, 2));
-    let page = here.submit("/_gate/account", &[]).await;
+    let page = here.submit("/_gate/account", &[("action", "")]).await;
     assert_eq!(page.texts(".sessions li").len(), 1);
     assert_eq!(there.get("/docs").await.status, 302);
     assert_eq!(here.get("/docs").await.status, 200);

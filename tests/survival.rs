@@ -12,9 +12,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::Method;
+use serde_json::Value;
 use support::browser::Browser;
 use support::gate::{Gate, HOST};
 use support::raw::{Backend, login};
+use support::standin::StandIn;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -92,11 +94,10 @@ fn plain(line: &str) -> String {
     plain
 }
 
-fn folder(backend: &Backend) -> tempfile::TempDir {
+fn folder(backend: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let toml = format!(
-        "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n[limits]\nsign_in = {{ per_client = \"1000/1m\", per_account = \"1000/1m\" }}\n[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{}\"\n",
-        backend.url()
+        "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n[limits]\nsign_in = {{ per_client = \"1000/1m\", per_account = \"1000/1m\" }}\n[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{backend}\"\n"
     );
     std::fs::write(folder.path().join("proxy.toml"), toml).unwrap();
     folder
@@ -105,7 +106,7 @@ fn folder(backend: &Backend) -> tempfile::TempDir {
 #[tokio::test]
 async fn kill_9_right_after_an_answer_loses_no_session_and_no_held_form() {
     let backend = Backend::polite();
-    let folder = folder(&backend);
+    let folder = folder(&backend.url());
     let mut signed_in = Vec::new();
     let mut with_a_form = Vec::new();
     for round in 0..4 {
@@ -154,9 +155,49 @@ async fn kill_9_right_after_an_answer_loses_no_session_and_no_held_form() {
 }
 
 #[tokio::test]
+async fn kill_9_right_after_an_answer_loses_no_event_of_the_audit_trail() {
+    let backend = StandIn::plone60();
+    let folder = folder(&backend.url());
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        for (event, verdict) in
+            [("sign_in", "refused"), ("sign_in", "ok"), ("sign_out", "ok"), ("reset_request", "asked")]
+        {
+            let gate = Process::start(folder.path(), "");
+            let mut browser = gate.browser();
+            let answer = match (event, verdict) {
+                ("sign_in", "refused") => browser.sign_in("jdoe", "wrong").await,
+                ("sign_in", _) => browser.sign_in("jdoe", "Secret1234!").await,
+                ("sign_out", _) => {
+                    told.push("sign_in ok".to_owned());
+                    browser.sign_in("jdoe", "Secret1234!").await;
+                    browser.submit("/_gate/logout", &[]).await
+                }
+                _ => {
+                    // What the CMS says to it comes after the gate's answer.
+                    backend.delay("userid=", Duration::from_secs(60));
+                    browser.submit("/_gate/forgot-password", &[("username", "jdoe")]).await
+                }
+            };
+            gate.kill();
+            assert!([200, 303, 403].contains(&answer.status.as_u16()), "{event}: {}", answer.status);
+            told.push(format!("{event} {verdict}"));
+        }
+    }
+    let lychgate = assert_cmd::cargo::cargo_bin!("lychgate");
+    let list = ["audit", "list", "--format", "json"];
+    let listed = Command::new(lychgate).args(list).current_dir(folder.path()).output().unwrap();
+    let rows: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
+    let kept: Vec<_> =
+        rows.iter().map(|row| format!("{} {}", text(row, "event"), text(row, "verdict"))).collect();
+    assert_eq!(kept, told);
+}
+
+#[tokio::test]
 async fn on_a_full_disk_nobody_can_sign_in_everybody_stays_and_room_ends_it() {
     let backend = Backend::polite();
-    let folder = folder(&backend);
+    let folder = folder(&backend.url());
     // Files may grow to so many KiB; the write that would go further fails, as on a full disk.
     let gate = Process::start(folder.path(), "trap '' XFSZ; ulimit -S -f 400;");
     let mut early = gate.browser();
@@ -221,7 +262,7 @@ fn a_store_that_cannot_be_used_keeps_the_gate_from_starting_and_says_what_to_do(
         ),
     ];
     for (name, spoil, says) in rows {
-        let folder = folder(&backend);
+        let folder = folder(&backend.url());
         std::fs::create_dir(folder.path().join("var")).unwrap();
         spoil(&folder.path().join("var/lychgate.db"));
         let output = Command::new(assert_cmd::cargo::cargo_bin!("lychgate"))

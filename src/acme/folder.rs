@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::certificate::Certificate;
-use super::settings::{Name, Settings};
+use super::settings::{Directory, Name};
 use crate::secret::Secret;
 
 /// The account's file.
@@ -31,8 +31,9 @@ pub(super) struct Lock(#[expect(dead_code, reason = "held for what its end does"
 pub(super) type Seen = Option<(SystemTime, u64)>;
 
 impl Folder {
-    pub(super) fn of(settings: &Settings, base: &Path) -> Self {
-        Self(base.join(&settings.folder).join(settings.directory.folder()))
+    /// Below the folder of `acme`, for this server alone.
+    pub(super) fn of(folder: &Path, directory: &Directory) -> Self {
+        Self(folder.join(directory.folder()))
     }
 
     pub(super) fn path(&self) -> &Path {

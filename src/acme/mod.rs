@@ -95,7 +95,7 @@ impl Acme {
         let Some(settings) = &config.server.tls.acme else { return Ok(Self { on: None, clock, random }) };
         let settings = settings.as_ref();
         settings.try_files(&config.folder)?;
-        let folder = Arc::new(Folder::of(settings, &config.folder));
+        let folder = Arc::new(Folder::of(&config.acme_folder().unwrap_or_default(), &settings.directory));
         let pending = Arc::new(Pending::default());
         let challenge = settings.challenge_for(&config.server);
         let orders = Orders::new(

@@ -33,20 +33,15 @@ pub struct Settings {
     pub names: Vec<Name>,
     /// How the names are proven; by what listeners there are, see [`Settings::challenge_for`].
     pub challenge: Option<Challenge>,
-    /// Where account and certificates are kept; `var/acme`.
+    /// Where account and certificates are kept; `acme` beside the store's database, so `var/acme`.
     ///
     /// Files and not the store: they are read before anything else is there, other tools can look at them, and a certificate is
     /// of no use to whoever has taken a copy of the store.
-    #[serde(default = "default_folder")]
-    pub folder: PathBuf,
+    pub folder: Option<PathBuf>,
     /// Whose certificate the ACME server itself must have, PEM; that of an authority which this machine trusts.
     pub ca: Option<PathBuf>,
     /// An account at the authority that this one is to belong to (RFC 8555, section 7.3.4); none.
     pub eab: Option<Binding>,
-}
-
-fn default_folder() -> PathBuf {
-    PathBuf::from("var/acme")
 }
 
 /// How a name is proven.

@@ -149,10 +149,11 @@ impl Backend {
         anonymous(self.ask(operation, filling, None, true, asker).await)
     }
 
-    /// Sets a new password for whoever these cookies sign in, with the old one. `Invalid`: the old one is wrong.
+    /// Sets a new password for whoever these cookies sign in, with the old one. `Invalid`: the old one is wrong. Where the CMS gives
+    /// out another sign-in on that occasion, `cookies` are that one.
     pub async fn change_password(
         &self,
-        cookies: &KeptCookies,
+        cookies: &mut KeptCookies,
         user: &str,
         old: &Secret,
         new: &Secret,
@@ -169,7 +170,11 @@ impl Backend {
         }
         let filling =
             Filling { user: Some(user), password: Some(new), old_password: Some(old), ..self.filling() };
-        anonymous(self.ask(operation, filling, Some(cookies), false, asker).await)
+        let end = self.ask(operation, filling, Some(&*cookies), false, asker).await;
+        for cookie in end.iter().flat_map(|end| &end.credentials) {
+            cookies.apply(cookie.clone());
+        }
+        anonymous(end)
     }
 
     pub(super) fn filling(&self) -> Filling<'_> {

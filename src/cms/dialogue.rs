@@ -281,6 +281,11 @@ impl Dialogue {
         self.redeem.is_some()
     }
 
+    /// Whether whoever is signed in can change their password through the gate.
+    pub fn can_change_password(&self) -> bool {
+        self.change_password.is_some()
+    }
+
     /// Whether the CMS itself checks whose link it is: then the name that is typed is the account's.
     pub fn redeem_checks_user(&self) -> bool {
         self.redeem.as_ref().is_some_and(|operation| operation.names_user())

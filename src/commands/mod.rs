@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod completions;
+mod confine;
 mod doctor;
 mod mail;
 mod print;

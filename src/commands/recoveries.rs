@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::audit::{ListFormat, user};
 use super::print;
-use crate::observe::audit::Kind;
+use crate::observe::audit::{ASKED, Kind};
 use crate::session::moment;
 use crate::store::AuditRow;
 
@@ -28,6 +28,13 @@ impl<'a> Recovery<'a> {
     /// The row that says for whom it is.
     pub(super) fn first(&self) -> &'a AuditRow {
         self.first
+    }
+
+    /// Whether `row` says what came of this request.
+    fn is_answered_by(&self, row: &AuditRow) -> bool {
+        self.request.is_some_and(|request| {
+            request.verdict == ASKED && request.site == row.site && request.request_id == row.request_id
+        })
     }
 
     fn is_open_for(&self, attempt: &AuditRow) -> bool {
@@ -50,7 +57,10 @@ pub(super) fn joined(rows: &[AuditRow]) -> Vec<Recovery<'_>> {
             // Who opened it first: the person, or whoever reads their mail.
             row.link_key.as_deref().map(|link| openings.entry(link).or_insert(row));
         } else if is(row, Kind::ResetRequest) {
-            all.push(Recovery { request: Some(row), opening: None, attempt: None, first: row });
+            match all.iter_mut().rev().find(|recovery| recovery.is_answered_by(row)) {
+                Some(recovery) => (recovery.request, recovery.first) = (Some(row), row),
+                None => all.push(Recovery { request: Some(row), opening: None, attempt: None, first: row }),
+            }
         } else if is(row, Kind::Redemption) {
             let opening = row.link_key.as_deref().and_then(|link| openings.get(link).copied());
             match all.iter_mut().rev().find(|recovery| recovery.is_open_for(row)) {
@@ -165,6 +175,19 @@ mod tests {
             request_id: String::new(),
             detail: String::new(),
         }
+    }
+
+    #[test]
+    fn what_came_of_a_request_takes_the_place_of_its_being_asked() {
+        let of = |request: &str, row: AuditRow| AuditRow { request_id: request.to_owned(), ..row };
+        let rows = [
+            of("r1", row(1, Kind::ResetRequest, "a", "", "asked")),
+            of("r2", row(2, Kind::ResetRequest, "b", "", "asked")),
+            of("r1", row(3, Kind::ResetRequest, "a", "", "ok")),
+        ];
+        let joined = joined(&rows);
+        let verdicts: Vec<_> = joined.iter().map(|recovery| recovery.first().verdict.as_str()).collect();
+        assert_eq!(verdicts, ["ok", "asked"], "the second was killed before it knew");
     }
 
     #[test]

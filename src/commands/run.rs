@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::confine::confine;
 use super::reload::{self, Watch};
 use crate::clock::SystemClock;
 use crate::listen::{self, Running};
@@ -26,7 +27,7 @@ pub(super) fn run(file: &Path) -> ExitCode {
 fn start(file: &Path) -> Result<(), String> {
     let (config, warnings) = super::configuration(file)?;
     observe::start(&config.log);
-    leave_no_core();
+    confine(&config);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -59,16 +60,6 @@ fn start(file: &Path) -> Result<(), String> {
     running.stop();
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Passwords and sessions pass through this memory: no core is dumped of it, and no process of the same user may look into it.
-fn leave_no_core() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    let done = set_dumpable_behavior(DumpableBehavior::NotDumpable).and(setrlimit(Resource::Core, none));
-    if let Err(error) = done {
-        tracing::warn!(%error, "a crash may leave a core file that holds secrets");
-    }
 }
 
 /// The signals that mean something.

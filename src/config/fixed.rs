@@ -2,6 +2,7 @@
 
 use super::Config;
 use crate::acme;
+use crate::mail::Destination;
 
 /// Writes [`Config::keep_fixed`] for a list of keys.
 macro_rules! fixed {
@@ -19,6 +20,11 @@ macro_rules! fixed {
                 )+
                 if acme::Settings::keep_fixed(&mut self.server.tls.acme, running.server.tls.acme.as_ref()) {
                     changed.push("server.tls.acme");
+                }
+                // A gate that runs may write to no other folder than those it began with (`commands/confine.rs`).
+                if matches!(self.mail.send, Destination::Folder(_)) && self.mail.send != running.mail.send {
+                    self.mail.send.clone_from(&running.mail.send);
+                    changed.push("mail.send");
                 }
                 changed
             }
@@ -72,6 +78,7 @@ mod tests {
             ("store.secret", "[store]\nsecret = { file = \"other\" }"),
             ("log.level", "[log]\nlevel = \"debug\""),
             ("mail.relay.listen", "[mail.relay]\nlisten = \"127.0.0.1:7\""),
+            ("mail.send", "[mail]\nsend = \"dir:other\""),
             ("mail.relay.connection_limit", "[mail.relay]\nconnection_limit = 7"),
         ] {
             let mut next = config(toml);
@@ -93,7 +100,7 @@ mod tests {
         let mut next = acme("names = [\"b.example\"], folder = \"elsewhere\"");
         assert_eq!(next.keep_fixed(&running), ["server.tls.acme"]);
         let kept = next.server.tls.acme.as_ref().unwrap().as_ref();
-        assert_eq!((kept.folder.as_path(), kept.names[0].as_str()), (Path::new("var/acme"), "b.example"));
+        assert_eq!((kept.folder.as_ref(), kept.names[0].as_str()), (None, "b.example"));
         let mut next = config("[server.tls]\nlisten = [\"127.0.0.1:0\"]\ncertificate = \"a\"\nkey = \"a\"");
         assert_eq!(
             next.keep_fixed(&running),

@@ -28,6 +28,7 @@ use crate::admit::PublicHost;
 use crate::clock::{Clock as _, SystemClock};
 use crate::cms::Description;
 use crate::secret::Secret;
+use crate::store::StoreUrl;
 use crate::{admin, limits, listen, mail, observe, pages, password, session, store, tls};
 
 /// The most that `hold_posts` may be, in bytes: so much memory a form may take while it is kept.
@@ -395,6 +396,14 @@ impl Config {
     fn secure_hosts(&self) -> impl Iterator<Item = &PublicHost> {
         let urls = self.sites.iter().map(|site| site.as_ref().public_url.as_ref());
         urls.filter(|url| url.scheme() == Scheme::Https).map(url::SiteUrl::host)
+    }
+
+    /// Where it keeps certificates that it fetches by itself, if it does.
+    pub(crate) fn acme_folder(&self) -> Option<PathBuf> {
+        let settings = self.server.tls.acme.as_ref()?.as_ref();
+        let StoreUrl::Sqlite(database) = &self.store.url;
+        let folder = settings.folder.clone().unwrap_or_else(|| database.with_file_name("acme"));
+        Some(self.folder.join(folder))
     }
 
     /// The names for which the gate fetches certificates by itself: none that `covers` has from elsewhere.

@@ -1,9 +1,10 @@
-//! `account`: who is signed in, and where; signs out everywhere else; changes a local user's password.
+//! `account`: who is signed in, and where; signs out everywhere else; changes the password.
+
+use std::sync::Arc;
 
 use hyper::body::Incoming;
 
 use super::form::{self, Bad, Form};
-use crate::config::SignIn;
 use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{ChangeError, ChangeForm, ErrorKind, Page, SessionLine};
 use crate::recovery::{self, Changing};
@@ -16,11 +17,11 @@ pub(super) fn show(visit: &Visit<'_>) -> Answer {
     page(visit, ChangeForm::Empty)
 }
 
-fn page(visit: &Visit<'_>, change: ChangeForm) -> Answer {
+fn page(visit: &Visit<'_>, change: ChangeForm<'_>) -> Answer {
     let Some(session) = &visit.session else { return visit.sign_in_first(false) };
     let shared = visit.shared();
     let now = shared.sessions.now();
-    let sessions = shared.sessions.list(Some(session.site()), Some(session.user()));
+    let sessions = shared.sessions.list_like(session);
     let clients: Vec<String> = sessions.iter().map(|session| session.client().to_string()).collect();
     let lines: Vec<SessionLine<'_>> = sessions
         .iter()
@@ -38,7 +39,7 @@ fn page(visit: &Visit<'_>, change: ChangeForm) -> Answer {
         ChangeForm::Done => "password_changed",
         ChangeForm::Wrong(_) => "password_not_changed",
     };
-    let change = (visit.site.sign_in == SignIn::Local).then_some(change);
+    let change = visit.site.changes_passwords().then_some(change);
     visit
         .page(Page::Account { username: session.user(), csrf: &csrf, sessions: &lines, change }, verdict)
         .with_cookie(cookie)
@@ -51,9 +52,8 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
         Err(Bad::Expired(form)) => (form, false),
     };
     let Some(session) = &visit.session else { return visit.sign_in_first(false) };
-    if form.text("action") == "change-password" && visit.site.sign_in == SignIn::Local {
-        let error = if fresh { change(visit, session, &form).await } else { Err(ChangeError::FormExpired) };
-        return page(visit, error.map_or_else(ChangeForm::Wrong, |()| ChangeForm::Done));
+    if form.text("action") == "change-password" && visit.site.changes_passwords() {
+        return change(visit, session, &form, fresh).await;
     }
     if !fresh {
         return show(visit);
@@ -72,19 +72,26 @@ pub(super) async fn submit(visit: &Visit<'_>, body: Incoming) -> Answer {
     }
 }
 
-async fn change(visit: &Visit<'_>, session: &Session, form: &Form) -> Result<(), ChangeError> {
+async fn change(visit: &Visit<'_>, session: &Arc<Session>, form: &Form, fresh: bool) -> Answer {
     let (current, new) = (form.secret("current_password"), form.secret("password"));
+    let wrong = |error: ChangeError<'_>| page(visit, ChangeForm::Wrong(error));
+    if !fresh {
+        return wrong(ChangeError::FormExpired);
+    }
     if current.expose().is_empty() || new.expose().is_empty() {
-        return Err(ChangeError::Missing);
+        return wrong(ChangeError::Missing);
     }
     if new != form.secret("password_confirm") {
-        return Err(ChangeError::Mismatch);
+        return wrong(ChangeError::Mismatch);
     }
     match recovery::change(visit, session, &current, &new).await {
-        Changing::Done => Ok(()),
-        Changing::WrongCurrent => Err(ChangeError::WrongCurrent),
-        Changing::Unfit(unfit) => Err(ChangeError::Unfit(unfit)),
-        Changing::Limited(retry_after) => Err(ChangeError::Limited { retry_after }),
-        Changing::Failed => Err(ChangeError::Failed),
+        Changing::Done => page(visit, ChangeForm::Done),
+        Changing::WrongCurrent => wrong(ChangeError::WrongCurrent),
+        Changing::Unfit(unfit) => wrong(ChangeError::Unfit(unfit)),
+        Changing::Rejected { reason } => wrong(ChangeError::Rejected { reason: &reason }),
+        Changing::NotSupported => wrong(ChangeError::NotSupported),
+        Changing::NotConfirmed => wrong(ChangeError::NotConfirmed),
+        Changing::Limited(retry_after) => wrong(ChangeError::Limited { retry_after }),
+        Changing::Failed => wrong(ChangeError::Failed),
     }
 }

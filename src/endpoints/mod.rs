@@ -27,8 +27,14 @@ pub(crate) use self::reset_password::capture;
 pub(crate) const STORE_FAILED: ErrorKind =
     ErrorKind::Unavailable { retry_after: std::time::Duration::from_secs(60) };
 
-/// Answers a request to one of the gate's own pages.
+/// Answers a request to one of the gate's own pages, once what it says has happened is written down.
 pub(crate) async fn answer(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Incoming) -> Answer {
+    let answer = respond(visit, endpoint, body).await;
+    visit.shared().audit.settled().await;
+    answer
+}
+
+async fn respond(visit: &Visit<'_>, endpoint: Endpoint<'_>, body: Incoming) -> Answer {
     if let Endpoint::Api(api) = endpoint {
         return api::answer(visit, api, body).await;
     }

@@ -318,6 +318,9 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
     }
     let from = visit.from();
     let mut access = site.access.access(&decoded, from);
+    if named::takes_all_below(&visit.caller.parts.method) {
+        access = access.max(site.access.access_below(&decoded, from));
+    }
     let (mut credentials, mut redispatches) = (false, 0);
     for (name, value) in query.into_iter().flat_map(|query| all_fields(query.as_bytes())) {
         let (name, value) = (field_name(&name), String::from_utf8_lossy(&value));

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
 use http::header::HeaderName;
+use http::{HeaderValue, Method};
 
 use super::policy::Access;
 use crate::admit::{CanonicalPath, PublicHost};
@@ -90,7 +90,15 @@ impl Named {
         self.is_closed |= own.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             || site.cms.dialogue().paths().taken_over(text.split('/'), None).is_some();
         self.access = self.access.max(site.access.access(&decoded, visit.from()));
+        if takes_all_below(&visit.caller.parts.method) {
+            self.access = self.access.max(site.access.access_below(&decoded, visit.from()));
+        }
     }
+}
+
+/// Whether a request with this method does what it does to everything below its path too (RFC 4918, sections 9.6, 9.8 and 9.9).
+pub(super) fn takes_all_below(method: &Method) -> bool {
+    matches!(method.as_str(), "COPY" | "MOVE" | "DELETE")
 }
 
 /// The path of a resource of this site that a URL or an absolute path names.

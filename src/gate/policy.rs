@@ -87,6 +87,22 @@ impl Settings {
         }
         otherwise
     }
+
+    /// The most that anything below `path` asks of a visitor, as far as rules name it by its place. Those that begin with a star
+    /// (`**/edit`) are about views and files wherever they are, and nothing that is copied or moved.
+    pub fn access_below(&self, path: &[u8], from: From) -> Access {
+        let folder = [path.strip_suffix(b"/").unwrap_or(path), b"/"].concat();
+        let below = self.rules.iter().filter_map(|rule| {
+            let place = rule.path.place();
+            let there = place.strip_suffix(b"/").unwrap_or(&place);
+            place.starts_with(&folder).then(|| match rule.path.matches(there) {
+                true => self.access(there, from),
+                false if rule.is_for(from) => rule.access,
+                false => Access::Deny,
+            })
+        });
+        below.max().unwrap_or(Access::Public)
+    }
 }
 
 /// A pattern of paths: `*` stands for anything within one segment, `**` for anything at all.
@@ -117,6 +133,15 @@ impl Pattern {
             rest = after;
         }
         Self(pieces)
+    }
+
+    /// What stands before its first star.
+    fn place(&self) -> Vec<u8> {
+        let plain = self.0.iter().map_while(|piece| match piece {
+            Piece::Byte(byte) => Some(*byte),
+            Piece::Within | Piece::Anything => None,
+        });
+        plain.collect()
     }
 
     /// Whether `path` fits.
@@ -237,6 +262,37 @@ mod tests {
         for (path, expected) in [("/open/a", false), ("/office/a", true), ("/card/a", true), ("/docs", false)]
         {
             assert_eq!(settings.depends_on_place(path.as_bytes()), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_strictest_rule_below_a_folder_is_known() {
+        let settings: Settings = toml::from_str(
+            r#"
+            default = "public"
+            rules = [
+              { path = "/docs/open/**", access = "public" },
+              { path = "/docs/closed/**", access = "deny" },
+              { path = "/docs/office/**", networks = ["10.0.0.0/8"], access = "signed-in" },
+              { path = "/media/*/private", access = "signed-in" },
+              { path = "**/manage**", access = "deny" },
+            ]"#,
+        )
+        .unwrap();
+        for (path, inside, outside) in [
+            ("/", Access::Deny, Access::Deny),
+            ("/docs", Access::Deny, Access::Deny),
+            ("/docs/", Access::Deny, Access::Deny),
+            ("/docs/open", Access::Public, Access::Public),
+            ("/docs/closed", Access::Deny, Access::Deny),
+            ("/docs/office/", Access::SignedIn, Access::Deny),
+            ("/doc", Access::Public, Access::Public),
+            ("/media", Access::SignedIn, Access::SignedIn),
+        ] {
+            for (client, want) in [("10.0.0.1", inside), ("192.0.2.1", outside)] {
+                let from = From { client: client.parse().unwrap(), certificate: false };
+                assert_eq!(settings.access_below(path.as_bytes(), from), want, "{path} from {client}");
+            }
         }
     }
 

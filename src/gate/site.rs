@@ -183,6 +183,11 @@ impl Site {
         self.reset.enabled && (Way::at(self) == Way::Issued || self.cms.dialogue().can_redeem())
     }
 
+    /// Whether whoever is signed in can change their password with the gate.
+    pub fn changes_passwords(&self) -> bool {
+        Way::at(self) == Way::Issued || self.cms.dialogue().can_change_password()
+    }
+
     /// The part of `path` below the site, if it is the site's and the host too.
     pub fn path_of<'p>(&self, host: &PublicHost, path: &'p CanonicalPath) -> Option<&'p str> {
         self.public.is_at(host).then(|| path.below(self.public.path())).flatten()

@@ -64,6 +64,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// How often the files of certificates are looked at: a handful of `stat`s.
 const LOOK_FOR_CERTIFICATES_EVERY: Duration = Duration::from_secs(1);
+/// So many threads of a worker do what would hold its requests up: files of large bodies, names, the reading of the CMS's answers.
+/// What comes beyond waits its turn, in memory that the limits on such work bound.
+const MOST_BLOCKING: usize = 32;
 
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +137,11 @@ pub fn start(shared: &Arc<Shared>) -> Result<Running, String> {
 /// A thread with a runtime of its own, for `work` and what it spawns.
 fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> Result<JoinHandle<()>, String> {
     let failed = |error| format!("cannot start the thread {name}: {error}");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MOST_BLOCKING)
+        .build()
+        .map_err(failed)?;
     std::thread::Builder::new().name(name.clone()).spawn(move || runtime.block_on(work)).map_err(failed)
 }
 

@@ -2,9 +2,10 @@
 //! where, and what came of it. Each event is a line of the log (target `audit`) and a row in the store.
 //!
 //! Called by the endpoints, [`crate::identity`] and [`crate::recovery`]; read by `lychgate recoveries` and `lychgate audit`.
-//! [`Audit::record`] writes the line and puts the row into a queue in memory: no answer waits for the store, and none fails with
-//! it. One task, [`Audit::keep_house`], writes what waits, at once and in batches, and tries again for as long as the store
-//! cannot; stopping writes the rest. A killed process loses what was waiting at that moment, from the store but not from the log.
+//! [`Audit::record`] writes the line and puts the row into a queue in memory. One task, [`Audit::keep_house`], writes what waits, at
+//! once and in batches, and tries again for as long as the store cannot; stopping writes the rest. Before an answer of the gate's
+//! own pages leaves, [`Audit::settled`] waits until its events are in the store, so that a process that is killed loses nothing it
+//! has told of. No answer fails with the store: if it cannot be written, events wait in memory, and are in the log meanwhile.
 //!
 //! # Names
 //! What people type into the field for the name is now and then their password. So a name is written out only where it is known
@@ -26,9 +27,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Deserialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-pub use self::event::{Event, Kind, Origin};
+pub use self::event::{ASKED, Event, Kind, Origin};
 use crate::account;
 use crate::clock::{Clock, Timestamp};
 use crate::config::values::Span;
@@ -58,6 +59,8 @@ pub const MOST_WAITING: usize = 16 * 1024;
 const BATCH: usize = 256;
 /// How long to wait before a store that failed is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
+/// The longest that an answer waits for its events: what holds the store up may hold it for long.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often what is too old is removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Within this span the same refusal is written once.
@@ -73,6 +76,7 @@ pub struct Audit {
     clock: Arc<dyn Clock>,
     waiting: Mutex<Waiting>,
     wake: Notify,
+    progress: watch::Sender<Progress>,
     /// Held while writing, so that rows keep their order.
     house: tokio::sync::Mutex<()>,
 }
@@ -80,10 +84,21 @@ pub struct Audit {
 #[derive(Default)]
 struct Waiting {
     rows: VecDeque<AuditRow>,
+    /// How many were to be written since the start.
+    recorded: u64,
     /// How many could not wait any longer; they are in the log only.
     lost: u64,
     /// The last refusals that were written, by what was refused to whom.
     refused: HashMap<(Kind, String, Option<std::net::IpAddr>), Timestamp>,
+}
+
+/// How far writing has come.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    /// So many of those recorded need not be waited for: they are in the store, or lost.
+    done: u64,
+    /// The store does not write at present.
+    is_stuck: bool,
 }
 
 impl Audit {
@@ -101,6 +116,7 @@ impl Audit {
             clock,
             waiting: Mutex::default(),
             wake: Notify::new(),
+            progress: watch::Sender::default(),
             house: tokio::sync::Mutex::default(),
         }
     }
@@ -122,6 +138,7 @@ impl Audit {
         if self.settings.load().keep.is_zero() {
             return;
         }
+        waiting.recorded += 1;
         if waiting.rows.len() < MOST_WAITING {
             waiting.rows.push_back(row);
         } else {
@@ -129,6 +146,17 @@ impl Audit {
         }
         drop(waiting);
         self.wake.notify_one();
+    }
+
+    /// Waits until all that was recorded so far is in the store: some milliseconds, and at most a second. Does not wait for a store
+    /// that is known not to write.
+    pub async fn settled(&self) {
+        let recorded = self.waiting().recorded;
+        let mut progress = self.progress.subscribe();
+        let come_so_far = progress.wait_for(|progress| progress.done >= recorded || progress.is_stuck);
+        if tokio::time::timeout(PATIENCE, come_so_far).await.is_err() {
+            self.progress.send_modify(|progress| progress.is_stuck = true);
+        }
     }
 
     /// Writes what waits and removes what is too old, until it is told to stop; then it writes the rest. Run it once.
@@ -170,17 +198,29 @@ impl Audit {
                 rows.drain(..count).collect()
             };
             if batch.is_empty() {
+                self.progress.send_modify(|progress| progress.is_stuck = false);
                 return Ok(());
             }
             if let Err(error) = self.store.append_audit(batch.clone()).await {
-                let mut waiting = self.waiting();
-                let room = MOST_WAITING.saturating_sub(waiting.rows.len());
-                waiting.lost += u64::try_from(batch.len().saturating_sub(room)).unwrap_or(0);
-                for row in batch.into_iter().take(room).rev() {
-                    waiting.rows.push_front(row);
-                }
+                self.put_back(batch);
+                self.progress.send_modify(|progress| progress.is_stuck = true);
                 return Err(error);
             }
+            let done = {
+                let waiting = self.waiting();
+                waiting.recorded - u64::try_from(waiting.rows.len()).unwrap_or(0)
+            };
+            self.progress.send_modify(|progress| progress.done = done);
+        }
+    }
+
+    /// Has what could not be written wait again, before what came since.
+    fn put_back(&self, batch: Vec<AuditRow>) {
+        let mut waiting = self.waiting();
+        let room = MOST_WAITING.saturating_sub(waiting.rows.len());
+        waiting.lost += u64::try_from(batch.len().saturating_sub(room)).unwrap_or(0);
+        for row in batch.into_iter().take(room).rev() {
+            waiting.rows.push_front(row);
         }
     }
 

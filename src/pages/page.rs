@@ -81,7 +81,7 @@ pub enum Page<'a> {
         /// That user's sessions, this one included; an empty list is not shown.
         sessions: &'a [SessionLine<'a>],
         /// The form to change the password, for local users. Fields: `current_password password password_confirm csrf`.
-        change: Option<ChangeForm>,
+        change: Option<ChangeForm<'a>>,
     },
     /// Offers forms that came after the session had run out. Sends to the line's `action`, discards with `id`; both with `csrf`.
     Held {
@@ -186,18 +186,18 @@ pub enum ResetError<'a> {
 
 /// The form to change the password, as it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeForm {
+pub enum ChangeForm<'a> {
     /// For the first time.
     Empty,
     /// Below the word that it is done.
     Done,
     /// Below what went wrong.
-    Wrong(ChangeError),
+    Wrong(ChangeError<'a>),
 }
 
 /// Why a password was not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeError {
+pub enum ChangeError<'a> {
     /// A field was left empty.
     Missing,
     /// The two new passwords differ.
@@ -206,6 +206,15 @@ pub enum ChangeError {
     WrongCurrent,
     /// The gate's own rules are against the new password.
     Unfit(Unfit),
+    /// The CMS refused the new password.
+    Rejected {
+        /// The CMS's own reason, as text. May be empty.
+        reason: &'a str,
+    },
+    /// The CMS does not change this person's password.
+    NotSupported,
+    /// The CMS did not say what became of it.
+    NotConfirmed,
     /// It could not be stored.
     Failed,
     /// Too many attempts.
@@ -443,6 +452,9 @@ pub(super) fn specimens<'a>(
         account(sessions, Some(ChangeForm::Wrong(ChangeError::Mismatch))),
         account(sessions, Some(ChangeForm::Wrong(ChangeError::WrongCurrent))),
         account(sessions, Some(ChangeForm::Wrong(ChangeError::Unfit(Unfit::Common)))),
+        account(sessions, Some(ChangeForm::Wrong(ChangeError::Rejected { reason: text }))),
+        account(sessions, Some(ChangeForm::Wrong(ChangeError::NotSupported))),
+        account(sessions, Some(ChangeForm::Wrong(ChangeError::NotConfirmed))),
         account(sessions, Some(ChangeForm::Wrong(ChangeError::Failed))),
         account(sessions, Some(ChangeForm::Wrong(ChangeError::Limited { retry_after }))),
         account(sessions, Some(ChangeForm::Wrong(ChangeError::FormExpired))),

@@ -235,12 +235,7 @@ impl View<'_> {
             Some(ResetError::Unfit(unfit)) => {
                 refused("password", Some(Alert { text: self.unfit(unfit)?, quote: None, fields: NEW }))
             }
-            Some(ResetError::Rejected { reason }) => {
-                let quote = Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty());
-                let id = if quote.is_some() { "reset-rejected" } else { "reset-rejected-why-unsaid" };
-                let text = self.say(id)?;
-                refused("password", Some(Alert { text, quote, fields: NEW }))
-            }
+            Some(ResetError::Rejected { reason }) => refused("password", Some(self.rejected(reason, NEW)?)),
             Some(ResetError::Unreachable) => {
                 let sheet = form(StatusCode::BAD_GATEWAY, "", self.alert("reset-unreachable", &[])?)?;
                 Ok(Sheet { quotable: true, ..sheet })
@@ -252,6 +247,13 @@ impl View<'_> {
                 form(StatusCode::FORBIDDEN, "", self.alert("form-expired", &[])?)
             }
         }
+    }
+
+    /// Why the CMS does not accept a new password.
+    fn rejected(&self, reason: &str, fields: &'static [&'static str]) -> Result<Alert, Unsaid> {
+        let quote = Some(reason.trim().to_owned()).filter(|reason| !reason.is_empty());
+        let id = if quote.is_some() { "reset-rejected" } else { "reset-rejected-why-unsaid" };
+        Ok(Alert { text: self.say(id)?, quote, fields })
     }
 
     /// Why a new password is not accepted.
@@ -269,7 +271,7 @@ impl View<'_> {
         }
     }
 
-    fn account(&self, change: Option<ChangeForm>) -> Result<Sheet, Unsaid> {
+    fn account(&self, change: Option<ChangeForm<'_>>) -> Result<Sheet, Unsaid> {
         const ALL: &[&str] = &["current_password", "password", "password_confirm"];
         const CURRENT: &[&str] = &["current_password"];
         const NEW: &[&str] = &["password", "password_confirm"];
@@ -294,6 +296,14 @@ impl View<'_> {
                 ),
                 ChangeError::Unfit(unfit) => {
                     refused("password", Some(Alert { text: self.unfit(unfit)?, quote: None, fields: NEW }))
+                }
+                ChangeError::Rejected { reason } => refused("password", Some(self.rejected(reason, NEW)?)),
+                ChangeError::NotSupported => {
+                    form(StatusCode::FORBIDDEN, "", self.alert("change-not-supported", &[])?)
+                }
+                ChangeError::NotConfirmed => {
+                    let sheet = form(StatusCode::BAD_GATEWAY, "", self.alert("change-not-confirmed", &[])?)?;
+                    Ok(Sheet { quotable: true, ..sheet })
                 }
                 ChangeError::Failed => {
                     let sheet =

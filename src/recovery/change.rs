@@ -1,10 +1,13 @@
-//! Whoever is signed in and knows the password sets another.
+//! Whoever is signed in and knows the password sets another: at the CMS, or with the gate for its own users.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::Way;
 use super::issued::notify;
 use super::redeem::end_sessions;
 use crate::account;
+use crate::cms::{KeptCookies, Verdict};
 use crate::limits::Action;
 use crate::mail::Kind;
 use crate::observe::audit;
@@ -15,7 +18,7 @@ use crate::store::{Known, StoreError, UserChange};
 use crate::visit::Visit;
 
 /// What an attempt to change a password came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Changing {
     /// It is changed; all other sessions have ended.
     Done,
@@ -23,6 +26,15 @@ pub enum Changing {
     WrongCurrent,
     /// The gate's own rules are against the new one.
     Unfit(Unfit),
+    /// The CMS does not take the new one.
+    Rejected {
+        /// The CMS's own word on it, as text. May be empty.
+        reason: String,
+    },
+    /// The CMS does not change this person's password.
+    NotSupported,
+    /// The CMS did not say what became of it.
+    NotConfirmed,
     /// Too many attempts; after so long there may be another.
     Limited(Duration),
     /// It could not be stored, and nothing is changed.
@@ -31,42 +43,96 @@ pub enum Changing {
 
 impl Changing {
     /// Its name in the log.
-    const fn as_str(self) -> &'static str {
+    const fn as_str(&self) -> &'static str {
         match self {
             Self::Done => "ok",
             Self::WrongCurrent => "refused",
-            Self::Unfit(_) => "rejected",
+            Self::Unfit(_) | Self::Rejected { .. } => "rejected",
+            Self::NotSupported => "not_supported",
+            Self::NotConfirmed => "unknown",
             Self::Limited(_) => "limited",
             Self::Failed => "reset_error",
         }
     }
 }
 
-/// Changes the password of the local user of `session`. Guesses at the current one count as those at sign-in do.
-pub async fn change(visit: &Visit<'_>, session: &Session, current: &Secret, new: &Secret) -> Changing {
-    let changing = attempt(visit, session, current, new).await.unwrap_or_else(|error| {
-        tracing::error!(id = visit.caller.request_id, %error, "a new password cannot be stored");
-        Changing::Failed
-    });
-    let event = audit::Event::new(audit::Kind::PasswordChange, changing.as_str());
+/// Changes the password of the user of `session`, and ends their other sessions. Guesses at the current one count as those at
+/// sign-in do.
+pub async fn change(visit: &Visit<'_>, session: &Arc<Session>, current: &Secret, new: &Secret) -> Changing {
+    let (changing, evidence) = attempt(visit, session, current, new).await;
+    let event = audit::Event::new(audit::Kind::PasswordChange, changing.as_str()).detail(&evidence);
     visit.shared().audit.record(&audit::Origin::of(visit), event.account(session.user(), true));
     changing
 }
 
+/// What it came to, and what was seen of the CMS.
 async fn attempt(
+    visit: &Visit<'_>,
+    session: &Arc<Session>,
+    current: &Secret,
+    new: &Secret,
+) -> (Changing, String) {
+    let (limits, client, name) = (&visit.shared().limits, visit.client.ip(), session.user());
+    if let Err(wait) = limits
+        .check_client(Action::SignIn, client)
+        .and_then(|()| limits.check_account(Action::SignIn, session.site(), name))
+    {
+        return (Changing::Limited(wait.as_duration()), String::new());
+    }
+    let (changing, evidence) = match Way::at(visit.site) {
+        Way::Cms => at_the_cms(visit, session, current, new).await,
+        Way::Issued => (of_a_local_user(visit, session, current, new).await, String::new()),
+    };
+    if changing != Changing::WrongCurrent {
+        limits.forgive_client(Action::SignIn, client);
+        limits.forgive_account(Action::SignIn, session.site(), name);
+    }
+    (changing, evidence)
+}
+
+async fn at_the_cms(
+    visit: &Visit<'_>,
+    session: &Arc<Session>,
+    current: &Secret,
+    new: &Secret,
+) -> (Changing, String) {
+    let Some(mut kept) = KeptCookies::from_bytes(&session.kept()) else {
+        return (Changing::NotSupported, String::new());
+    };
+    let before = kept.to_bytes();
+    let cms = &visit.site.cms;
+    let redeemed = cms.change_password(&mut kept, session.user(), current, new, &visit.asker()).await;
+    let after = kept.to_bytes();
+    if after != before {
+        visit.shared().sessions.update_kept(session, after.expose().as_bytes().to_vec());
+    }
+    let changing = match redeemed.verdict {
+        Verdict::Ok => {
+            end_others(visit, session).await;
+            Changing::Done
+        }
+        Verdict::Invalid => Changing::WrongCurrent,
+        Verdict::Rejected => Changing::Rejected { reason: redeemed.message.unwrap_or_default() },
+        Verdict::NotSupported => Changing::NotSupported,
+        _ => Changing::NotConfirmed,
+    };
+    (changing, redeemed.evidence)
+}
+
+async fn of_a_local_user(visit: &Visit<'_>, session: &Session, current: &Secret, new: &Secret) -> Changing {
+    change_stored(visit, session, current, new).await.unwrap_or_else(|error| {
+        tracing::error!(id = visit.caller.request_id, %error, "a new password cannot be stored");
+        Changing::Failed
+    })
+}
+
+async fn change_stored(
     visit: &Visit<'_>,
     session: &Session,
     current: &Secret,
     new: &Secret,
 ) -> Result<Changing, StoreError> {
-    let (shared, client, name) = (visit.shared(), visit.client.ip(), session.user());
-    if let Err(wait) = shared
-        .limits
-        .check_client(Action::SignIn, client)
-        .and_then(|()| shared.limits.check_account(Action::SignIn, session.site(), name))
-    {
-        return Ok(Changing::Limited(wait.as_duration()));
-    }
+    let (shared, name) = (visit.shared(), session.user());
     let known = Known::Name(account::canonical(name));
     let found = shared.accounts.find_user(visit.site.users.clone(), known).await?;
     let Some(user) = found.filter(|user| !user.disabled) else { return Ok(Changing::WrongCurrent) };
@@ -74,10 +140,7 @@ async fn attempt(
     match shared.hasher.verify(stored, current).await {
         Err(Busy) => return Ok(Changing::Limited(Busy::RETRY_AFTER)),
         Ok(Verified::No) => return Ok(Changing::WrongCurrent),
-        Ok(Verified::Yes | Verified::Outdated) => {
-            shared.limits.forgive_client(Action::SignIn, client);
-            shared.limits.forgive_account(Action::SignIn, session.site(), name);
-        }
+        Ok(Verified::Yes | Verified::Outdated) => {}
     }
     if let Err(unfit) = password::check(new, &user.name, shared.hasher.shortest()) {
         return Ok(Changing::Unfit(unfit));
@@ -93,12 +156,16 @@ async fn attempt(
     if !shared.accounts.change_user(user.id, change, shared.clock.now(), sites).await? {
         return Ok(Changing::WrongCurrent);
     }
-    if let Err(error) = shared.sessions.end_others(session).await {
-        tracing::error!(id = visit.caller.request_id, %error, "sessions cannot be ended in the store");
-    }
+    end_others(visit, session).await;
     for site in visit.site.shared_with.iter().filter(|site| *site != session.site()) {
         end_sessions(visit, site, &user.name, None).await;
     }
     notify(visit, &user, Kind::PasswordChanged);
     Ok(Changing::Done)
+}
+
+async fn end_others(visit: &Visit<'_>, session: &Session) {
+    if let Err(error) = visit.shared().sessions.end_others(session).await {
+        tracing::error!(id = visit.caller.request_id, %error, "sessions cannot be ended in the store");
+    }
 }

@@ -9,7 +9,7 @@ use super::{Way, issued};
 use crate::cms::Verdict;
 use crate::gate::Site;
 use crate::limits::Action;
-use crate::observe::audit::{Event, Kind, Origin};
+use crate::observe::audit::{ASKED, Event, Kind, Origin};
 use crate::visit::Visit;
 
 /// What a request for a reset mail came to, as far as the visitor is told.
@@ -39,10 +39,15 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
         return Asked::Missing;
     }
     let (shared, origin) = (Arc::clone(visit.shared()), Origin::of(visit));
-    let said = move |site: &Site, user: &str, verdict: Verdict, evidence: &str| {
-        site.metrics.resets.count("request", verdict.as_str());
-        let event = Event::new(Kind::ResetRequest, verdict.as_str()).account(user, verdict == Verdict::Ok);
-        shared.audit.record(&origin, event.detail(evidence));
+    let asked = Event::new(Kind::ResetRequest, ASKED).account(&user, false);
+    let said = {
+        let (shared, origin) = (Arc::clone(&shared), origin.clone());
+        move |site: &Site, user: &str, verdict: Verdict, evidence: &str| {
+            site.metrics.resets.count("request", verdict.as_str());
+            let event =
+                Event::new(Kind::ResetRequest, verdict.as_str()).account(user, verdict == Verdict::Ok);
+            shared.audit.record(&origin, event.detail(evidence));
+        }
     };
     if let Err(wait) = limits.check_client(Action::ResetRequest, client) {
         said(&site, &user, Verdict::Limited, "client");
@@ -55,9 +60,12 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
         // Unless the site tells, it is one mail more that is already on its way.
         return if disclose { Asked::Limited(wait.as_duration()) } else { Asked::Uniform };
     }
+    shared.audit.record(&origin, asked);
     let asker = visit.asker();
     let applicant = issued::Applicant::of(visit);
     let ask = async move {
+        // A gate that is killed meanwhile has asked, and a mail may be on its way.
+        shared.audit.settled().await;
         let requested = match Way::at(&site) {
             Way::Cms => site.cms.request_reset(&user, &asker).await,
             Way::Issued => issued::request(&site, &user, &applicant, disclose).await,

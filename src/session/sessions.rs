@@ -291,9 +291,19 @@ impl Sessions {
     /// # Errors
     /// As [`Self::end`].
     pub async fn end_others(&self, session: &Session) -> Result<usize, StoreError> {
-        let mut others = self.list(Some(session.site()), Some(session.user()));
+        let mut others = self.list_like(session);
         others.retain(|other| other.key != session.key);
         self.end_listed(others).await
+    }
+
+    /// The live sessions of the user of `session` at its site, whatever name each was begun with; in no order.
+    pub fn list_like(&self, session: &Session) -> Vec<Arc<Session>> {
+        let (name, id) = (account::canonical(session.user()), session.user_id());
+        self.live.select(|other| {
+            other.site() == session.site()
+                && (account::canonical(other.user()) == name || id.is_some() && other.user_id() == id)
+                && self.is_live(other)
+        })
     }
 
     /// The live sessions of a site, of a user (however spelled), of both, or all; in no order.

@@ -130,3 +130,55 @@ async fn plones_own_form_works_through_the_gate() {
         }
     }
 }
+
+/// Zope looks variables of its own up by name, `BASE0` as well as a field of a form. What somebody else's link names so moves no link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_field_of_a_query_takes_the_place_of_a_variable_that_addresses_are_made_of() {
+    let plone = Plone::new();
+    const EVIL: &str = "http://evil.example";
+    let names = [
+        "BASE0",
+        "BASE1",
+        "BASE2",
+        "BASEPATH0",
+        "BASEPATH1",
+        "URL",
+        "URL0",
+        "URL1",
+        "URLPATH0",
+        "SERVER_URL",
+        "ACTUAL_URL",
+        "VIRTUAL_URL",
+        "VIRTUAL_URL_PARTS:list",
+        "VirtualRootPhysicalPath:tuple",
+        "HTTP_HOST",
+        "HTTP_X_FORWARDED_HOST",
+        "SCRIPT_NAME",
+        "_script:list",
+        "base:default",
+        "BASE0:record",
+        "SERVER_URL:required",
+    ];
+    for hosting in ["", "virtual_hosting = \"rewrite\""] {
+        let gate = plone.gate_with(hosting);
+        let mut browser = plone.signed_in(&gate, "siteadmin").await;
+        for path in ["/", "/docs/page", "/docs/folder_contents", "/search_rss"] {
+            for name in names {
+                let value = if name.contains(':') && !name.contains("SERVER") { "evil" } else { EVIL };
+                let answer = browser.get(&format!("{path}?{name}={value}")).await;
+                let text = answer.text();
+                let place = answer.location().unwrap_or_default();
+                assert!(!place.starts_with(EVIL), "{hosting} {path} {name}: {place}");
+                for moved in [
+                    format!("=\"{EVIL}"),
+                    format!("='{EVIL}"),
+                    format!(">{EVIL}"),
+                    format!("\"{EVIL}"),
+                    "/evil/".to_owned(),
+                ] {
+                    assert!(!text.contains(&moved), "{hosting} {path} {name}: {moved}");
+                }
+            }
+        }
+    }
+}

@@ -3,7 +3,8 @@
 use http::Method;
 use serde_json::Value;
 
-use crate::plone::Plone;
+use crate::plone::{PASSWORD, Plone};
+use crate::support::browser::Browser;
 
 /// Plone sends a person who may not the same redirect as a stranger.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,7 +46,7 @@ async fn who_plone_no_longer_knows_must_sign_in_again() {
     let (at, page) = browser.follow("/managerspage?a=1").await;
     assert!(at.starts_with("/_gate/login"), "{at}");
     assert_eq!(plone.checked(page).status, 200);
-    assert_eq!(browser.sign_in(&user, crate::plone::PASSWORD).await.status, 403);
+    assert_eq!(browser.sign_in(&user, PASSWORD).await.status, 403);
 }
 
 /// Signing out is the same for who has a session at both, and Plone's cookie is of no use to anybody afterwards.
@@ -88,4 +89,42 @@ async fn cookies_that_sign_nobody_in_reach_the_browser() {
 
 fn path_of(location: &str) -> String {
     location.strip_prefix(&format!("http://{}", crate::support::gate::HOST)).unwrap_or(location).to_owned()
+}
+
+/// Whoever knows the password sets another on the gate's page, and stays signed in there alone; Plone says what it thinks of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_is_changed_in_the_account_and_all_other_sessions_end() {
+    const NEW: &str = "Nëw & \"100%\" {user}";
+    let plone = Plone::new();
+    for hosting in ["", "virtual_hosting = \"rewrite\""] {
+        let gate = plone.gate_with(hosting);
+        let user = plone.user(&["Member"]).await;
+        let mut here = plone.signed_in(&gate, &user).await;
+        let mut there = plone.browser(&gate);
+        there.sign_in(&user, PASSWORD).await;
+        let change = async |browser: &mut Browser, current: &str, new: &str| {
+            let fields = [
+                ("action", "change-password"),
+                ("current_password", current),
+                ("password", new),
+                ("password_confirm", new),
+            ];
+            plone.checked(browser.submit("/_gate/account", &fields).await)
+        };
+        for (row, current, new, status, says) in [
+            ("wrong", "Wrong1234!", NEW, 403, "not right"),
+            ("too short for Plone", PASSWORD, "a", 422, "at least 8 characters"),
+        ] {
+            let answer = change(&mut here, current, new).await;
+            assert_eq!(answer.status.as_u16(), status, "{hosting} {row}: {}", answer.text());
+            assert!(answer.texts("[role=alert]").join(" ").contains(says), "{row}: {}", answer.text());
+        }
+        assert_eq!(there.get("/docs").await.status, 200, "nothing has happened yet");
+        let done = change(&mut here, PASSWORD, NEW).await;
+        assert!(done.texts("[role=status]").join(" ").contains("new password is set"), "{}", done.text());
+        assert_eq!(here.get("/docs").await.status, 200);
+        assert_eq!(there.get("/docs").await.status, 302, "signed out");
+        assert_eq!(plone.browser(&gate).sign_in(&user, PASSWORD).await.status, 403);
+        assert_eq!(plone.browser(&gate).sign_in(&user, NEW).await.status, 303);
+    }
 }

@@ -237,7 +237,8 @@ async fn a_password_is_changed_by_whoever_knows_the_old_one() {
     let site = Site::strict();
     let backend = site.backend();
     site.user("changer").await;
-    let SignIn::Ok { cookies, .. } = backend.sign_in("changer", &Secret::new(PASSWORD), &asker("en")).await
+    let SignIn::Ok { mut cookies, .. } =
+        backend.sign_in("changer", &Secret::new(PASSWORD), &asker("en")).await
     else {
         panic!("changer cannot sign in")
     };
@@ -247,7 +248,7 @@ async fn a_password_is_changed_by_whoever_knows_the_old_one() {
         ("right", PASSWORD, "Newpass1234!", Verdict::Ok),
     ] {
         let (old, new) = (Secret::new(old), Secret::new(new));
-        let got = backend.change_password(&cookies, "changer", &old, &new, &asker("en")).await;
+        let got = backend.change_password(&mut cookies, "changer", &old, &new, &asker("en")).await;
         assert_eq!(got.verdict, verdict, "{row}: {}", got.evidence);
     }
     let got = backend.sign_in("changer", &Secret::new("Newpass1234!"), &asker("en")).await;

@@ -9,6 +9,9 @@ use crate::secret::Secret;
 use crate::store::AuditRow;
 use crate::visit::Visit;
 
+/// What is said of a request for a reset before what came of it is known; an event of the same request says that later.
+pub const ASKED: &str = "asked";
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {

@@ -87,6 +87,44 @@ async fn while_the_store_fails_events_wait_in_order_and_those_too_many_are_count
 }
 
 #[tokio::test]
+async fn what_waits_for_the_trail_goes_on_once_all_is_stored_and_not_before() {
+    let (audit, store, _) = trail("");
+    audit.settled().await;
+    audit.record(&origin(1), event("refused"));
+    let mut settled = std::pin::pin!(audit.settled());
+    tokio::select! {
+        biased;
+        () = &mut settled => panic!("nothing is stored yet"),
+        () = std::future::ready(()) => {}
+    }
+    audit.flush().await.unwrap();
+    settled.await;
+    assert_eq!(store.rows.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_for_a_store_that_is_known_not_to_write_until_it_does() {
+    let (audit, store, _) = trail("");
+    let waited = async |audit: &Audit| {
+        let began = tokio::time::Instant::now();
+        audit.settled().await;
+        began.elapsed()
+    };
+    audit.record(&origin(1), event("refused"));
+    assert_eq!(waited(&audit).await, PATIENCE, "nobody writes");
+    assert_eq!(waited(&audit).await, Duration::ZERO);
+    audit.flush().await.unwrap();
+    audit.record(&origin(1), event("refused"));
+    assert_eq!(waited(&audit).await, PATIENCE, "it wrote again");
+    audit.flush().await.unwrap();
+    store.fails.store(true, Ordering::SeqCst);
+    audit.record(&origin(1), event("refused"));
+    let _ = tokio::join!(audit.settled(), audit.flush());
+    assert_eq!(waited(&audit).await, Duration::ZERO);
+    assert_eq!(audit.backlog(), (1, 0));
+}
+
+#[tokio::test]
 async fn the_same_refusal_is_written_once_a_minute_and_nothing_else_is_left_out() {
     let (audit, store, clock) = trail("");
     for (verdict, client) in [("limited", 1), ("limited", 1), ("limited", 2), ("refused", 1), ("refused", 1)]

@@ -118,6 +118,8 @@ change-button = Change the password
 change-missing = Please fill in all three fields.
 change-wrong-current = The current password is not right. Please type it again.
 change-done = Your new password is set. Everywhere else you have been signed out.
+change-not-supported = The site does not let you change your password here. Please ask whoever looks after it.
+change-not-confirmed = The site gave no clear answer, so your password may or may not have been changed. Sign in again to see which one is good now.
 change-failed = Your password could not be changed, and is what it was. Please try again in a few minutes.
 field-current-password = Current password
 

@@ -118,6 +118,8 @@ change-button = Changer le mot de passe
 change-missing = Veuillez remplir les trois champs.
 change-wrong-current = Le mot de passe actuel n’est pas le bon. Veuillez le saisir à nouveau.
 change-done = Votre nouveau mot de passe est enregistré. Partout ailleurs, vous avez été déconnecté.
+change-not-supported = Le site ne vous permet pas de changer ici votre mot de passe. Adressez-vous aux personnes qui s’en occupent.
+change-not-confirmed = La réponse du site n’est pas claire : votre mot de passe a peut-être été changé, peut-être pas. Reconnectez-vous pour voir lequel est le bon.
 change-failed = Votre mot de passe n’a pas pu être changé et reste ce qu’il était. Veuillez réessayer dans quelques minutes.
 field-current-password = Mot de passe actuel
 
