@@ -118,16 +118,15 @@ impl Keeper<'_> {
             Err(failure) => {
                 let sentence = failure.sentence.clone();
                 let minutes = standing.failed(failure, elapsed, luck).as_secs().div_ceil(60);
+                let next = format!("{sentence}; next attempt in {minutes} min");
                 match &standing.certificate {
-                    None => {
-                        tracing::error!(%name, minutes, "no certificate, so the name is not served: {sentence}; minutes to the next attempt")
-                    }
+                    None => tracing::error!(%name, "no certificate, so the name is not served: {next}"),
                     Some(old) if old.is_urgent(now) => {
                         let hours = old.left(now).as_secs() / 3600;
-                        tracing::error!(%name, minutes, hours, "the certificate could not be renewed and is over in so many hours: {sentence}; minutes to the next attempt");
+                        tracing::error!(%name, "the certificate is over in {hours} h and could not be renewed: {next}");
                     }
                     Some(_) => {
-                        tracing::warn!(%name, minutes, "the certificate could not be renewed and stays in use: {sentence}; minutes to the next attempt");
+                        tracing::warn!(%name, "the certificate could not be renewed and stays in use: {next}");
                     }
                 }
             }
