@@ -37,6 +37,9 @@
 //! - A request goes by one configuration from its beginning to its end, and a reload closes no connection: [`state::Live`].
 //! - No password, token, cookie value or query is ever logged: [`secret::Secret`] prints as `[secret]`.
 //!
+//! What reads bytes from outside has a property in `fuzz/properties`, which libFuzzer tries (`deploy/fuzz`) and `cargo test` tries all
+//! seeds of; modules named `probe` are its doors to what is private, and nothing else's.
+//!
 //! # What it does not do
 //! It is no firewall for the CMS behind it: who has signed in reaches what the CMS shows them. It does not sign anyone in to
 //! more than one site.

@@ -14,6 +14,7 @@ pub mod values;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -35,7 +36,7 @@ use crate::{admin, limits, listen, mail, observe, pages, password, session, stor
 const LARGEST_HELD: u64 = 64 << 20;
 
 /// Everything `proxy.toml` says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where the gate listens.
@@ -70,9 +71,11 @@ pub struct Config {
     pub mail: mail::Settings,
     /// The sites.
     #[serde(default, rename = "site")]
+    #[schemars(with = "Vec<Site>")]
     pub sites: Vec<Spanned<Site>>,
     /// Dialogues besides those that come with the gate.
     #[serde(default, rename = "cms")]
+    #[schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")]
     pub dialogues: Vec<Spanned<Description>>,
     /// The folder of the file: relative paths in it begin there.
     #[serde(skip)]

@@ -18,6 +18,8 @@ mod leaks;
 mod named;
 mod next;
 pub mod policy;
+#[doc(hidden)]
+pub mod probe;
 mod relay;
 mod site;
 

@@ -18,9 +18,9 @@ const PREFACE: usize = 24;
 const HEAD: usize = 9;
 
 /// What a client may owe: 200 resets at once, as when somebody leaves a page that was still loading; 2,000 cheaper frames.
-const CREDIT: u64 = 2_000;
+pub const CREDIT: u64 = 2_000;
 /// What each second pays: ten resets, or a hundred cheaper frames.
-const PER_SECOND: u64 = 100;
+pub const PER_SECOND: u64 = 100;
 /// The bytes of answers that pay for one frame: a reader says with WINDOW_UPDATE what it has read, often every 16 KiB.
 const PAYING_BYTES: usize = 2 * 1024;
 /// A reset throws away what was begun for the request: a connection to the backend, perhaps.

@@ -19,6 +19,8 @@ mod frames;
 mod http1;
 mod http2;
 mod patient;
+#[doc(hidden)]
+pub mod probe;
 mod proxy;
 mod serve;
 mod settings;
