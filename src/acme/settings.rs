@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
@@ -17,7 +18,7 @@ use crate::config::values::deserialize_from_str;
 use crate::{listen, tls};
 
 /// From whom certificates are fetched, for which names, and how the gate proves that they are its own.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The ACME server's directory (RFC 8555, section 7.1.1).
@@ -45,7 +46,7 @@ pub struct Settings {
 }
 
 /// How a name is proven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Challenge {
     /// By a page in clear text, at port 80 (RFC 8555, section 8.3).
     #[serde(rename = "http-01")]
@@ -56,7 +57,7 @@ pub enum Challenge {
 }
 
 /// An account at the authority, made outside ACME.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Binding {
     /// What the authority calls the key.

@@ -25,6 +25,7 @@ pub struct Settings {
     /// Further certificates, chosen by the name the visitor asks for.
     pub certificates: Vec<Pair>,
     /// Certificates that the gate fetches and renews by itself; none. For a name that a file has, the file is used.
+    #[schemars(with = "Option<acme::Settings>")]
     pub acme: Option<Spanned<acme::Settings>>,
     /// The authorities of visitors' certificates, PEM. A visitor may then show one; rules ask for it with `client_certificate = true`.
     pub client_ca: Option<PathBuf>,
