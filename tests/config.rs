@@ -22,10 +22,11 @@ fn the_sample_names_every_key_with_its_default() {
     let (sample, warnings) = parse(SAMPLE).unwrap();
     assert_eq!(warnings, []);
     // Uncommented, each default must be what the code does without it. What has no default is an example, and is left out.
-    let examples: [&[&str]; 17] = [
+    let examples: [&[&str]; 18] = [
         &["# workers ="],
         &["# listen = [\"127.0.0.1:8443\"]", "# certificate =", "# key =", "# ocsp ="],
         &["# certificates ="],
+        &["# listen = [\"127.0.0.1:8443\"]", "# acme ="],
         &["# client_ca ="],
         &["# listen = \"127.0.0.1:9180\""],
         &["# listen = \"127.0.0.1:2525\""],
@@ -192,7 +193,52 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "SITEaccess.rules = [{ path = \"/a\", client_certificate = true, access = \"public\" }]\n",
             "a rule asks for a client_certificate, but [server.tls] has no client_ca",
         ),
-        ("later key", "[server.tls]\nacme = {}\n", "`acme`: certificates are not fetched by the gate yet"),
+        ("no ACME server", "[server.tls]\nacme = {}\n", "proxy.toml:2:8: error: missing field `directory`"),
+        (
+            "ACME in clear text",
+            "[server.tls]\nacme = { directory = \"http://acme.example/dir\" }\n",
+            "proxy.toml:2:22: error: this is no ACME directory; write its https address",
+        ),
+        (
+            "a misspelt key of acme",
+            "[server.tls]\nacme = { directory = \"https://acme.example/dir\", contacts = [] }\n",
+            "proxy.toml:2:50: error: there is no key `contacts` here; did you mean `contact`?",
+        ),
+        (
+            "a contact that is none",
+            "[server.tls]\nacme = { directory = \"https://acme.example/dir\", contact = [\"ops@example.org\"] }\n",
+            "proxy.toml:2:60: error: `ops@example.org` is no contact; write one address, such as \"mailto:ops@example.org\"",
+        ),
+        (
+            "a wildcard",
+            "[server.tls]\nacme = { directory = \"https://acme.example/dir\", names = [\"*.example.org\"] }\n",
+            "proxy.toml:2:58: error: `*.example.org` stands for many names",
+        ),
+        (
+            "a challenge that is none",
+            "[server.tls]\nacme = { directory = \"https://acme.example/dir\", challenge = \"dns-01\" }\n",
+            "proxy.toml:2:62: error: unknown variant `dns-01`, expected `http-01` or `tls-alpn-01`",
+        ),
+        (
+            "terms that were not read",
+            "[server.tls]\nlisten = [\"127.0.0.1:0\"]\nacme = { directory = \"https://acme.example/dir\", names = [\"a.example.org\"] }\nSITE",
+            "proxy.toml:3:8: error: acme asks https://acme.example/dir for nothing until its terms of service are agreed to; read them, and write terms_agreed = true",
+        ),
+        (
+            "certificates for nobody",
+            "[server.tls]\nacme = { directory = \"https://acme.example/dir\", terms_agreed = true, names = [\"a.example.org\"] }\nSITE",
+            "proxy.toml:2:8: error: acme fetches certificates for [server.tls], which listens nowhere",
+        ),
+        (
+            "certificates for no name",
+            "[server.tls]\nlisten = [\"127.0.0.1:0\"]\nacme = { directory = \"https://acme.example/dir\", terms_agreed = true }\nSITE",
+            "proxy.toml:3:8: error: acme has no name to fetch a certificate for",
+        ),
+        (
+            "http-01 without http",
+            "[server]\nlisten = []\n[server.tls]\nlisten = [\"127.0.0.1:0\"]\nacme = { directory = \"https://acme.example/dir\", terms_agreed = true, names = [\"a.example.org\"], challenge = \"http-01\" }\nSITE",
+            "proxy.toml:5:8: error: http-01 is answered in clear text, and [server] listens nowhere",
+        ),
         (
             "admin for everyone",
             "[admin]\nlisten = \"0.0.0.0:9180\"\nSITE",
@@ -373,6 +419,19 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "{name}: {told:?}"
         );
     }
+}
+
+#[test]
+fn what_acme_leaves_out_is_what_the_sample_says() {
+    let acme = |more: &str| {
+        let toml = format!(
+            "[server.tls]\nlisten = [\"127.0.0.1:0\"]\nacme = {{ directory = \"https://acme.example/dir\", terms_agreed = true{more} }}\n{}",
+            SITE.replace("http://www", "https://www")
+        );
+        parse(&toml).unwrap().0.server.tls.acme.unwrap().into_inner()
+    };
+    assert!(SAMPLE.contains("#   contact = [] ") && SAMPLE.contains("#   names = [] "));
+    assert_eq!(acme(""), acme(", contact = [], names = []"));
 }
 
 #[test]
