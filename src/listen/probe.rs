@@ -33,8 +33,8 @@ pub fn strict<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// A stream of HTTP/2 frames whose account is kept.
-pub fn frames<S: AsyncRead + Unpin>(stream: S) -> impl AsyncRead + Unpin {
-    Frames::new(stream)
+pub fn frames<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> impl AsyncRead + Unpin {
+    Frames::new(stream, Arc::default())
 }
 
 /// Reads a PROXY header and gives the client's address; `None` when the proxy speaks for itself.
