@@ -26,8 +26,8 @@
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
 //! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`held`] (forms that wait for
 //! their sender to sign in), [`limits`] (how often what may be tried, and what failures look like), [`csrf`], [`account`] (one spelling of a
-//! user's name), [`password`] (of the gate's own users: policy and hashes), [`tls`], [`seal`], [`observe`] (the log, the audit trail, what
-//! is counted), [`background`], [`clock`], [`random`], [`secret`].
+//! user's name), [`password`] (of the gate's own users: policy and hashes), [`tls`], [`acme`] (certificates that the gate fetches and
+//! renews by itself), [`seal`], [`observe`] (the log, the audit trail, what is counted), [`background`], [`clock`], [`random`], [`secret`].
 //!
 //! # Rules of the house
 //! - The backend's address comes from `proxy.toml` and nowhere else; a client never chooses where a password goes.
@@ -37,11 +37,15 @@
 //! - A request goes by one configuration from its beginning to its end, and a reload closes no connection: [`state::Live`].
 //! - No password, token, cookie value or query is ever logged: [`secret::Secret`] prints as `[secret]`.
 //!
+//! What reads bytes from outside has a property in `fuzz/properties`, which libFuzzer tries (`deploy/fuzz`) and `cargo test` tries all
+//! seeds of; modules named `probe` are its doors to what is private, and nothing else's.
+//!
 //! # What it does not do
 //! It is no firewall for the CMS behind it: who has signed in reaches what the CMS shows them. It does not sign anyone in to
-//! more than one site, and it fetches no certificates.
+//! more than one site.
 
 pub mod account;
+pub mod acme;
 pub mod admin;
 pub mod admit;
 pub mod background;

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -41,7 +42,7 @@ use crate::observe::metrics::Tally;
 use crate::random::{self, Random};
 
 /// The section `[limits]`. An empty list of rates switches a limit off.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Signing in; what succeeds is not counted.
@@ -72,7 +73,7 @@ impl Default for Settings {
 }
 
 /// `[limits] sign_in`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SignIn {
     /// Failures from one client network; default `"10/5m"`.
@@ -88,7 +89,7 @@ impl Default for SignIn {
 }
 
 /// `[limits] reset_request`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResetRequest {
     /// Requests from one client network; default `["5/10m", "15/30m"]`.
@@ -104,7 +105,7 @@ impl Default for ResetRequest {
 }
 
 /// `[limits] reset_attempt`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResetAttempt {
     /// Attempts from one client network; default `"10/1m"`.

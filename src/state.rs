@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use crate::acme::Acme;
 use crate::background::Background;
 use crate::clock::Clock;
 use crate::config::{Config, SignIn};
@@ -30,6 +31,8 @@ pub struct Shared {
     pub config: Config,
     /// The sites, the most specific public path first.
     pub sites: Vec<Arc<Site>>,
+    /// Certificates that the gate fetches by itself.
+    pub acme: Arc<Acme>,
     /// Who is signed in.
     pub sessions: Arc<Sessions>,
     /// What outlives the process: for who asks how it is doing.
@@ -94,6 +97,7 @@ impl Shared {
         if sites.iter().any(|site| site.sign_in == SignIn::Local) {
             hasher.warm()?;
         }
+        let acme = Acme::new(&config, Arc::clone(&clock), Arc::clone(&random))?;
         let outgoing = Outgoing::new(&config, Arc::clone(&clock), Arc::clone(&random))?;
         let held = Held::new(Arc::clone(&store), sealer.clone(), Arc::clone(&clock), Arc::clone(&random));
         let sessions = Sessions::open(
@@ -110,6 +114,7 @@ impl Shared {
         Ok(Self {
             config,
             sites,
+            acme: Arc::new(acme),
             sessions: Arc::new(sessions),
             store,
             held: Arc::new(held),
@@ -147,6 +152,7 @@ impl Shared {
         Ok(Self {
             config,
             sites,
+            acme: Arc::clone(&self.acme),
             sessions: Arc::clone(&self.sessions),
             store: Arc::clone(&self.store),
             held: Arc::clone(&self.held),

@@ -1,13 +1,18 @@
 //! What TLS is made of, towards visitors and towards backends: ring for the cryptography, named here and nowhere left to chance,
 //! TLS 1.2 and 1.3 and nothing older; and the reading of PEM files, whose errors name the file and what to do.
 
+mod inspected;
+
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore};
+
+pub use self::inspected::Inspected;
 
 /// The cryptography that every connection uses.
 pub fn provider() -> Arc<CryptoProvider> {
@@ -93,6 +98,27 @@ pub fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
         ),
         error => unreadable("private key", file, &error),
     })
+}
+
+/// A certificate chain with its key, which must be the one it was made for. Both may be in one file.
+///
+/// # Errors
+/// One sentence that names the file.
+pub fn certified(certificate: &Path, key: &Path) -> Result<CertifiedKey, String> {
+    let chain = read_certificates(certificate)?;
+    let signer = provider().key_provider.load_private_key(read_key(key)?).map_err(|_| {
+        format!("the private key {} is of no kind that is supported; use ECDSA P-256 or P-384, Ed25519, or RSA from 2048 bits", key.display())
+    })?;
+    let certified = CertifiedKey::new(chain, signer);
+    certified.keys_match().map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => format!(
+            "the private key {} does not belong to the certificate {}; name the key it was made with",
+            key.display(),
+            certificate.display()
+        ),
+        error => format!("the certificate {} cannot be used: {error}", certificate.display()),
+    })?;
+    Ok(certified)
 }
 
 fn unreadable(what: &str, file: &Path, error: &pem::Error) -> String {

@@ -261,6 +261,55 @@ fn people_sign_in_while_one_of_two_is_gone() {
 }
 
 #[test]
+fn who_takes_requests_and_never_answers_is_left_out_and_tried_by_one_at_a_time() {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let (state, (began, begins)) = (Arc::clone(&hangs), mpsc::channel());
+    let one = Unsteady::scripted(move |wire, _| {
+        while let Some(request) = wire.request() {
+            if state.load(Ordering::SeqCst) || request.target() == "/slow" {
+                began.send(request.target().to_owned()).unwrap();
+                // The gate gives up first.
+                wire.has_ended();
+                return;
+            }
+            wire.send(ok("one"));
+        }
+    });
+    let two = named("two");
+    let gate = gate(&[&one, &two], &format!("{OPEN}\n[site.forward]\nresponse_timeout = \"500ms\""));
+    let mut silences = 0;
+    while up(&gate) == [true, true] {
+        let answer = ask(gate.address, get("/a", ""));
+        silences += usize::from(answer.status() == 504);
+        assert!(silences <= 3, "{}", answer.text());
+    }
+    assert_eq!((silences, up(&gate)), (3, vec![false, true]));
+    assert_eq!(who(&gate, 6), vec!["two"; 6]);
+
+    gate.clock.advance(SECOND);
+    begins.try_iter().for_each(drop);
+    let mut trials: Vec<_> = (0..2).map(|_| connect(gate.address)).collect();
+    trials.iter_mut().for_each(|wire| assert!(wire.send(get("/trial", ""))));
+    assert_eq!(begins.recv_timeout(SECOND * 60).unwrap(), "/trial");
+    assert_eq!(who(&gate, 6), vec!["two"; 6], "while somebody tries it already");
+    let mut statuses: Vec<u16> = trials.iter_mut().map(|wire| wire.response().status()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 504]);
+    assert_eq!(up(&gate), [false, true], "and out once more");
+
+    hangs.store(false, Ordering::SeqCst);
+    gate.clock.advance(SECOND * 2);
+    assert!(who(&gate, 4).contains(&"one".to_owned()));
+    assert_eq!(up(&gate), [true, true]);
+    // A page that is slow, asked for again and again, while others are answered.
+    for _ in 0..5 {
+        while ask(gate.address, get("/slow", "")).status() != 504 {}
+        assert!(who(&gate, 4).contains(&"one".to_owned()));
+        assert_eq!(up(&gate), [true, true]);
+    }
+}
+
+#[test]
 fn a_health_check_takes_a_backend_out_and_back_in() {
     let ill = Arc::new(AtomicBool::new(false));
     let state = Arc::clone(&ill);

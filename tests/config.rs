@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use lychgate::config::{Config, Finding};
+use serde_json::Value;
 
 const SAMPLE: &str = include_str!("../proxy.toml");
 
@@ -20,10 +22,11 @@ fn the_sample_names_every_key_with_its_default() {
     let (sample, warnings) = parse(SAMPLE).unwrap();
     assert_eq!(warnings, []);
     // Uncommented, each default must be what the code does without it. What has no default is an example, and is left out.
-    let examples: [&[&str]; 17] = [
+    let examples: [&[&str]; 18] = [
         &["# workers ="],
         &["# listen = [\"127.0.0.1:8443\"]", "# certificate =", "# key =", "# ocsp ="],
         &["# certificates ="],
+        &["# listen = [\"127.0.0.1:8443\"]", "# acme ="],
         &["# client_ca ="],
         &["# listen = \"127.0.0.1:9180\""],
         &["# listen = \"127.0.0.1:2525\""],
@@ -75,6 +78,86 @@ fn the_sample_names_every_key_with_its_default() {
 }
 
 #[test]
+fn the_schema_knows_the_keys_of_the_sample_and_no_others() {
+    let output = Command::new(assert_cmd::cargo::cargo_bin!("lychgate")).arg("schema").output().unwrap();
+    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // Each key by itself, for some exclude each other; a few values go on in the next lines.
+    let (mut section, mut key, mut text) = (String::new(), String::new(), String::new());
+    let mut seen = BTreeSet::new();
+    for line in SAMPLE.lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        if text.is_empty() {
+            if let Some((name, _)) =
+                line.trim_start_matches('[').split_once(']').filter(|_| line.starts_with('['))
+            {
+                section = name.to_owned();
+            }
+            let Some((name, _)) = line.split_once(" = ").filter(|(name, _)| !name.contains(' ')) else {
+                continue;
+            };
+            key = name.to_owned();
+        }
+        text.push_str(&format!("{line}\n"));
+        if let Ok(toml) = text.parse::<toml::Table>() {
+            let path = section.split('.').filter(|name| !name.is_empty()).chain([key.as_str()]);
+            mark(&schema, &path.collect::<Vec<_>>(), &toml[&key], &mut seen);
+            text.clear();
+        }
+    }
+    assert_eq!(text, "", "this ends nowhere");
+    let mut all = BTreeSet::new();
+    every_key("", &schema, &mut all);
+    // A few are in its explanations only.
+    let is_told = |key: &str| SAMPLE.contains(&format!("{} = ", key.rsplit('.').next().unwrap()));
+    let missing: Vec<_> = all.difference(&seen).filter(|key| !is_told(key) && *key != ".cms").collect();
+    assert!(missing.is_empty(), "proxy.toml says nothing of {missing:?}");
+}
+
+/// Notes the keys that `path` leads through, and those of `value` there.
+fn mark(schema: &Value, path: &[&str], value: &toml::Value, seen: &mut BTreeSet<String>) {
+    let mut at = String::new();
+    let end = path.iter().fold(schema, |schema, key| {
+        at = format!("{at}.{key}");
+        seen.insert(at.clone());
+        &properties(schema).unwrap_or_else(|| panic!("{at}"))[key]
+    });
+    mark_below(&at, end, value, seen);
+}
+
+fn mark_below(at: &str, schema: &Value, value: &toml::Value, seen: &mut BTreeSet<String>) {
+    assert!(schema.is_object(), "the schema knows no {at}");
+    match value {
+        toml::Value::Table(table) => {
+            let Some(known) = properties(schema) else { return };
+            for (key, value) in table {
+                let at = format!("{at}.{key}");
+                seen.insert(at.clone());
+                mark_below(&at, &known[key], value, seen);
+            }
+        }
+        toml::Value::Array(all) => all.iter().for_each(|one| mark_below(at, schema, one, seen)),
+        _ => {}
+    }
+}
+
+/// The keys of a table, wherever the schema says that there may be one.
+fn properties(schema: &Value) -> Option<&Value> {
+    let own = schema.get("properties").or_else(|| properties(schema.get("items")?));
+    let any = || {
+        ["anyOf", "oneOf"].iter().filter_map(|of| schema.get(of)?.as_array()).flatten().find_map(properties)
+    };
+    own.or_else(any)
+}
+
+fn every_key(at: &str, schema: &Value, all: &mut BTreeSet<String>) {
+    for (key, schema) in properties(schema).and_then(Value::as_object).into_iter().flatten() {
+        let at = format!("{at}.{key}");
+        every_key(&at, schema, all);
+        all.insert(at);
+    }
+}
+
+#[test]
 fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
     for (name, text, expected) in [
         ("no site", "[server]\n", "proxy.toml:2:1: error: there is no site; add a [[site]]"),
@@ -110,7 +193,52 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "SITEaccess.rules = [{ path = \"/a\", client_certificate = true, access = \"public\" }]\n",
             "a rule asks for a client_certificate, but [server.tls] has no client_ca",
         ),
-        ("later key", "[server.tls]\nacme = {}\n", "`acme`: certificates are not fetched by the gate yet"),
+        ("no ACME server", "[server.tls]\nacme = {}\n", "proxy.toml:2:8: error: missing field `directory`"),
+        (
+            "ACME in clear text",
+            "[server.tls]\nacme = { directory = \"http://acme.example/dir\" }\n",
+            "proxy.toml:2:22: error: this is no ACME directory; write its https address",
+        ),
+        (
+            "a misspelt key of acme",
+            "[server.tls]\nacme = { directory = \"https://acme.example/dir\", contacts = [] }\n",
+            "proxy.toml:2:50: error: there is no key `contacts` here; did you mean `contact`?",
+        ),
+        (
+            "a contact that is none",
+            "[server.tls]\nacme = { directory = \"https://acme.example/dir\", contact = [\"ops@example.org\"] }\n",
+            "proxy.toml:2:60: error: `ops@example.org` is no contact; write one address, such as \"mailto:ops@example.org\"",
+        ),
+        (
+            "a wildcard",
+            "[server.tls]\nacme = { directory = \"https://acme.example/dir\", names = [\"*.example.org\"] }\n",
+            "proxy.toml:2:58: error: `*.example.org` stands for many names",
+        ),
+        (
+            "a challenge that is none",
+            "[server.tls]\nacme = { directory = \"https://acme.example/dir\", challenge = \"dns-01\" }\n",
+            "proxy.toml:2:62: error: unknown variant `dns-01`, expected `http-01` or `tls-alpn-01`",
+        ),
+        (
+            "terms that were not read",
+            "[server.tls]\nlisten = [\"127.0.0.1:0\"]\nacme = { directory = \"https://acme.example/dir\", names = [\"a.example.org\"] }\nSITE",
+            "proxy.toml:3:8: error: acme asks https://acme.example/dir for nothing until its terms of service are agreed to; read them, and write terms_agreed = true",
+        ),
+        (
+            "certificates for nobody",
+            "[server.tls]\nacme = { directory = \"https://acme.example/dir\", terms_agreed = true, names = [\"a.example.org\"] }\nSITE",
+            "proxy.toml:2:8: error: acme fetches certificates for [server.tls], which listens nowhere",
+        ),
+        (
+            "certificates for no name",
+            "[server.tls]\nlisten = [\"127.0.0.1:0\"]\nacme = { directory = \"https://acme.example/dir\", terms_agreed = true }\nSITE",
+            "proxy.toml:3:8: error: acme has no name to fetch a certificate for",
+        ),
+        (
+            "http-01 without http",
+            "[server]\nlisten = []\n[server.tls]\nlisten = [\"127.0.0.1:0\"]\nacme = { directory = \"https://acme.example/dir\", terms_agreed = true, names = [\"a.example.org\"], challenge = \"http-01\" }\nSITE",
+            "proxy.toml:5:8: error: http-01 is answered in clear text, and [server] listens nowhere",
+        ),
         (
             "admin for everyone",
             "[admin]\nlisten = \"0.0.0.0:9180\"\nSITE",
@@ -291,6 +419,19 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "{name}: {told:?}"
         );
     }
+}
+
+#[test]
+fn what_acme_leaves_out_is_what_the_sample_says() {
+    let acme = |more: &str| {
+        let toml = format!(
+            "[server.tls]\nlisten = [\"127.0.0.1:0\"]\nacme = {{ directory = \"https://acme.example/dir\", terms_agreed = true{more} }}\n{}",
+            SITE.replace("http://www", "https://www")
+        );
+        parse(&toml).unwrap().0.server.tls.acme.unwrap().into_inner()
+    };
+    assert!(SAMPLE.contains("#   contact = [] ") && SAMPLE.contains("#   names = [] "));
+    assert_eq!(acme(""), acme(", contact = [], names = []"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use http::Method;
 use support::browser::{Answer, Browser};
 use support::gate::{Gate, HOST};
 use support::raw::{Backend, Message, connect, login, ok, post};
+use support::standin::{Canned, StandIn};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data; boundary=----WebKitFormBoundaryAbC1";
@@ -120,6 +121,55 @@ async fn what_was_posted_reaches_the_backend_byte_for_byte_after_signing_in_agai
         assert_eq!(sent.field("origin").as_deref(), Some(origin.as_str()), "{name}");
         let cookie = sent.field("cookie").unwrap();
         assert!(cookie.contains("__ac=sealed") && !cookie.contains("lychgate"), "{name}: {cookie}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_to_a_cms_that_has_forgotten_its_sender_is_kept_too() {
+    const LIMIT: usize = 1 << 20;
+    let large = |size: usize| [b"text=".as_slice(), &vec![b'a'; size - 5]].concat();
+    let rows = [
+        (
+            "urlencoded",
+            FORM,
+            b"title=a%20b&text=%e9&form.button.save=1".to_vec(),
+            "same-origin",
+            Some("&kept=1"),
+        ),
+        ("an upload", MULTIPART, upload(), "same-origin", Some("&kept=1")),
+        ("nothing in it", FORM, Vec::new(), "same-origin", Some("&kept=1")),
+        ("as large as may be", FORM, large(LIMIT), "same-origin", Some("&kept=1")),
+        ("larger", FORM, large(LIMIT + 1), "same-origin", Some("&kept=0")),
+        ("a password", FORM, b"new_password=Secret1234!".to_vec(), "same-origin", Some("&kept=0")),
+        ("no form", "application/octet-stream", b"a=b".to_vec(), "same-origin", Some("&ended=1")),
+        ("of another site", FORM, b"a=b".to_vec(), "cross-site", None),
+    ];
+    for backend in [StandIn::plone43(), StandIn::plone60()] {
+        let gate = Gate::before(&backend.url());
+        for (name, kind, body, from, notice) in &rows {
+            let mut browser = Browser::new(gate.address, HOST).with("sec-fetch-site", from);
+            browser.sign_in("jdoe", "Secret1234!").await;
+            backend.answer_once("/gone", Canned::html(200, "").header("set-cookie", "__ac=stale; Path=/"));
+            browser.get("/gone").await;
+            let answer = send(&mut browser, "/secretpage?a=b", kind, body.clone()).await;
+            let location = answer.location().unwrap_or_default();
+            let Some(notice) = notice else {
+                assert!(!location.contains("&kept="), "{name}: {location}");
+                continue;
+            };
+            assert_eq!(answer.status, 303, "{name}: {}", answer.text());
+            assert!(location.ends_with(notice), "{name}: {location}");
+            if *notice != "&kept=1" {
+                continue;
+            }
+            let page = sign_in(&mut browser, &location, "jdoe").await;
+            backend.forget_requests();
+            let answer = send_now(&mut browser, &page).await;
+            assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+            let sent = backend.requests();
+            assert_eq!(sent.len(), 1, "{name}: once");
+            assert!(sent[0].target.ends_with("/secretpage?a=b") && sent[0].body == *body, "{name}");
+        }
     }
 }
 

@@ -40,7 +40,7 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = authority.server(&[HOST]).write(folder.path(), "site");
         let gate = Gate::from_toml(&format!(
-            "[server]\nlisten = []\nworkers = 1\ndrain = \"5s\"\n{server}\n[server.tls]\nlisten = [\"127.0.0.1:0\"]\ncertificate = \"{}\"\nkey = \"{}\"\n[[site]]\nname = \"a\"\npublic_url = \"https://{HOST}\"\nbackend_url = \"{}\"\naccess.default = \"public\"\n",
+            "[server]\nlisten = []\nworkers = 1\ndrain = \"60s\"\n{server}\n[server.tls]\nlisten = [\"127.0.0.1:0\"]\ncertificate = \"{}\"\nkey = \"{}\"\n[[site]]\nname = \"a\"\npublic_url = \"https://{HOST}\"\nbackend_url = \"{}\"\naccess.default = \"public\"\n",
             certificate.display(),
             key.display(),
             backend.url()
@@ -293,6 +293,10 @@ fn the_gate_says_its_limits_and_holds_to_them() {
     assert!(site.still_serves());
 }
 
+/// Why a connection ends (RFC 9113, section 7).
+const PROTOCOL_ERROR: u32 = 1;
+const ENHANCE_YOUR_CALM: u32 = 11;
+
 #[test]
 fn floods_end_the_connection_that_sends_them_and_no_other() {
     /// The frames of a round.
@@ -301,7 +305,7 @@ fn floods_end_the_connection_that_sends_them_and_no_other() {
     let site = Site::new(&backend, "");
     let headers = |stream: u32, flags: u8| frame(HEADERS, flags, stream, &frames::block(&GET));
     let whole = END_STREAM | END_HEADERS;
-    let floods: [(&str, Flood<'_>); 9] = [
+    let floods: [(&str, Flood<'_>); 10] = [
         ("rapid reset (CVE-2023-44487)", &|round| {
             let stream = round * 2 + 1;
             [headers(stream, whole), frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
@@ -327,6 +331,7 @@ fn floods_end_the_connection_that_sends_them_and_no_other() {
             }
             _ => frame(DATA, 0, 1, &[]),
         }),
+        ("windows opened by one byte (CVE-2019-9511)", &|_| frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())),
         ("unknown frames", &|_| frame(0xfa, 0, 0, &[7; 8])),
     ];
     for (name, flood) in floods {
@@ -336,10 +341,56 @@ fn floods_end_the_connection_that_sends_them_and_no_other() {
         // Rounds until nothing more is taken. What the gate says meanwhile is read by another thread's worth of buffers.
         let rounds = (0..200_000).take_while(|round| wire.send(flood(*round))).count();
         assert!(rounds < 20_000, "{name}: taken without end");
-        wire.goodbye();
+        // A window opened by nothing is an error of the protocol whoever counts (RFC 9113, section 6.9).
+        let reason = if name.starts_with("made to reset") { PROTOCOL_ERROR } else { ENHANCE_YOUR_CALM };
+        assert_eq!(wire.goodbye(), Some(reason), "{name}");
         assert!(backend.connections() - before < 1_000, "{name}: the backend paid for it");
         assert!(site.still_serves(), "{name}");
     }
+}
+
+#[test]
+fn an_answer_that_breaks_off_has_a_head_first() {
+    for answer in [
+        "Content-Length: 4096\r\n\r\n",
+        "Content-Length: 4096\r\n\r\nthe beginning",
+        "Transfer-Encoding: chunked\r\n\r\nzz",
+    ] {
+        let backend = Backend::scripted(move |wire, _| {
+            if wire.request().is_some() {
+                wire.send(format!("HTTP/1.1 200 OK\r\n{answer}"));
+            }
+        });
+        let site = Site::new(&backend, "");
+        for round in 0..20 {
+            let mut wire = site.wire(&[]);
+            wire.ask(1, &GET);
+            let head = wire.end_of(1);
+            assert!([End::Status(200), End::Status(502)].contains(&head), "{answer:?}, {round}: {head:?}");
+            if head == End::Status(200) {
+                assert_eq!(wire.end_of(1), End::Reset(2), "{answer:?}, {round}: INTERNAL_ERROR");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_does_not_say_that_it_heard_is_not_waited_for() {
+    let backend = Backend::polite();
+    let site = Site::new(&backend, "");
+    let (mut asked, silent) = (site.wire(&[]), site.wire(&[]));
+    asked.ask(1, &GET);
+    assert_eq!(asked.end_of(1), End::Status(200));
+    let (stopped, stops) = std::sync::mpsc::channel();
+    let stopping = std::thread::spawn(move || {
+        drop(site);
+        stopped.send(()).unwrap();
+    });
+    // The time to drain is a minute; what is awaited is the end of a short silence.
+    assert_eq!(asked.goodbye(), Some(0), "NO_ERROR");
+    drop(silent);
+    stops.recv_timeout(std::time::Duration::from_secs(30)).unwrap();
+    stopping.join().unwrap();
 }
 
 #[test]

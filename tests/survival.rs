@@ -15,7 +15,7 @@ use http::Method;
 use serde_json::Value;
 use support::browser::Browser;
 use support::gate::{Gate, HOST};
-use support::raw::{Backend, login};
+use support::raw::{Backend, ask, login};
 use support::standin::StandIn;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -237,6 +237,103 @@ async fn on_a_full_disk_nobody_can_sign_in_everybody_stays_and_room_ends_it() {
         let mut browser = gate.browser();
         browser.cookies = cookies;
         assert_eq!(browser.get("/docs").await.status, 200);
+    }
+}
+
+/// What happened to a database, and what ends it.
+struct Mishap {
+    name: &'static str,
+    /// What is done to the file; what it gives is held until it is over.
+    befalls: fn(&Path) -> Box<dyn std::any::Any>,
+    /// What `/ready` says of the store.
+    says: &'static [&'static str],
+    /// Takes it back while the gate runs; `None` where the gate has to be stopped for that.
+    ends: Option<fn(&Path)>,
+}
+
+#[tokio::test]
+async fn whatever_befalls_the_database_is_told_and_nobody_who_is_signed_in_notices() {
+    let mishaps = [
+        Mishap {
+            name: "locked for a long time",
+            befalls: |file| {
+                let other = rusqlite::Connection::open(file).unwrap();
+                other.execute_batch("BEGIN IMMEDIATE").unwrap();
+                Box::new(other)
+            },
+            says: &["locked by another process"],
+            ends: Some(|_| {}),
+        },
+        Mishap {
+            name: "deleted",
+            befalls: |file| Box::new(std::fs::rename(file, file.with_extension("elsewhere"))),
+            says: &["was moved, deleted or replaced"],
+            ends: Some(|file| std::fs::rename(file.with_extension("elsewhere"), file).unwrap()),
+        },
+        Mishap {
+            name: "another in its place",
+            befalls: |file| {
+                std::fs::rename(file, file.with_extension("elsewhere")).unwrap();
+                Box::new(std::fs::copy(file.with_extension("elsewhere"), file))
+            },
+            says: &["was moved, deleted or replaced"],
+            ends: Some(|file| std::fs::rename(file.with_extension("elsewhere"), file).unwrap()),
+        },
+        Mishap {
+            name: "truncated",
+            befalls: |file| Box::new(std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(0)),
+            says: &["is damaged"],
+            ends: None,
+        },
+    ];
+    for Mishap { name, befalls, says, ends } in mishaps {
+        let backend = Backend::polite();
+        let mut gate = Gate::with(&backend.url(), "[admin]\nlisten = \"127.0.0.1:0\"");
+        let file = gate.folder().join("var/lychgate.db");
+        let ready = |gate: &Gate| {
+            let request = "GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+            let answer = ask(gate.admin.unwrap(), request);
+            let said: Value = serde_json::from_slice(&answer.body).unwrap();
+            (answer.status(), said["store"].as_str().unwrap().to_owned())
+        };
+        let mut person = Browser::new(gate.address, HOST);
+        assert_eq!(person.sign_in("jdoe", "Secret1234!").await.status, 303, "{name}");
+        let befallen = befalls(&file);
+        let began = Instant::now();
+        let refused = loop {
+            let mut browser = Browser::new(gate.address, HOST);
+            let answer = browser.sign_in("late", "Secret1234!").await;
+            if answer.status != 303 {
+                break answer;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{name}: nobody notices");
+        };
+        assert_eq!(refused.status, 503, "{name}: {}", refused.text());
+        assert!(refused.header("retry-after").is_some(), "{name}");
+        let (status, said) = ready(&gate);
+        assert!(status == 503 && says.iter().any(|says| said.contains(says)), "{name}: {status} {said}");
+        assert_eq!(person.get("/docs").await.status, 200, "{name}: who is signed in stays so");
+        drop(befallen);
+        match ends {
+            Some(ends) => ends(&file),
+            None => {
+                gate.stop();
+                for kind in ["", "-wal", "-shm"] {
+                    let _ = std::fs::remove_file(format!("{}{kind}", file.display()));
+                }
+                gate.restart();
+            }
+        }
+        let began = Instant::now();
+        while ready(&gate) != (200, "ok".to_owned()) {
+            assert!(began.elapsed() < Duration::from_secs(60), "{name}: {:?}", ready(&gate));
+        }
+        let mut last = Browser::new(gate.address, HOST);
+        assert_eq!(last.sign_in("last", "Secret1234!").await.status, 303, "{name}");
+        let stays = if ends.is_some() { 200 } else { 302 };
+        let mut again = Browser::new(gate.address, HOST);
+        again.cookies = person.cookies;
+        assert_eq!(again.get("/docs").await.status, stays, "{name}");
     }
 }
 

@@ -6,7 +6,8 @@ use lychgate::rewrite::{Mode, Sites};
 use mail_parser::MessageParser;
 use std::sync::LazyLock;
 
-static ALL: LazyLock<Sites> = LazyLock::new(|| Sites::new(origins(Mode::Full).iter().map(AsRef::as_ref)));
+pub(super) static ALL: LazyLock<Sites> =
+    LazyLock::new(|| Sites::new(origins(Mode::Full).iter().map(AsRef::as_ref)));
 
 /// A message in which nothing is internal stays byte for byte; in one that changes, no part comes or goes, no line gets longer than lines may be, and a second look finds nothing more.
 pub fn mail(data: &[u8]) {

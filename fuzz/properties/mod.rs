@@ -1,18 +1,28 @@
-//! What must hold for any bytes from outside, one property a parser. `fuzz/run.rs` tries them on stable Rust with mutated seeds
-//! (`deploy/fuzz`), `fuzz/fuzz_targets` under libFuzzer. A property that does not hold panics.
+//! What must hold for any bytes from outside, one property a parser. libFuzzer tries them (`deploy/fuzz`, `fuzz/fuzz_targets`),
+//! and `cargo test` tries all seeds (`tests/seeds.rs`). A property that does not hold panics.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(missing_docs, unreachable_pub, reason = "a crate of its own under libFuzzer, a module without")]
 
+mod answers;
+mod fields;
 mod inward;
 mod mails;
 mod outward;
 mod requests;
+mod secrets;
+mod smtp;
+mod wire;
 
+pub use answers::{answer, config, dialogue};
+pub use fields::{client, conditions, inspect, language};
 pub use inward::{form, multipart};
 pub use mails::mail;
 pub use outward::{coded, headers, html, spelled, styles, text};
 pub use requests::{cookie, host, path};
+pub use secrets::{password, sealed};
+pub use smtp::smtp;
+pub use wire::{frames, http1, proxy};
 
 use lychgate::rewrite::{Mode, Origins};
 use std::sync::{Arc, LazyLock};
@@ -34,6 +44,19 @@ pub const ALL: &[(&str, Property)] = &[
     ("path", path),
     ("host", host),
     ("cookie", cookie),
+    ("http1", http1),
+    ("frames", frames),
+    ("proxy", proxy),
+    ("client", client),
+    ("language", language),
+    ("conditions", conditions),
+    ("inspect", inspect),
+    ("smtp", smtp),
+    ("answer", answer),
+    ("dialogue", dialogue),
+    ("config", config),
+    ("sealed", sealed),
+    ("password", password),
 ];
 
 /// A name that must never get out and stands in no public address.

@@ -27,8 +27,10 @@ pub fn text(data: &[u8]) {
             assert!(left <= remaining, "{left} secret names left and {remaining} counted: {}", shown(&got));
             counted = remaining;
         }
-        // What is no address of ours can become one when its neighbour is replaced: `10.0.0.5:10.0.0.5`.
-        if counted == 0 {
+        // What is no address of ours can become one when its neighbour is replaced: `10.0.0.5:10.0.0.5`, or `//host/Plone&@host`
+        // when the path between them goes.
+        let has_users = whole != data && data.contains(&b'@');
+        if counted == 0 && !has_users {
             assert_eq!(shown(&map.rewrite(&whole)), shown(&whole), "twice is not once");
         }
     }

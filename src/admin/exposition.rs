@@ -12,6 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::{response, text};
+use crate::acme::Report;
 use crate::observe::metrics::{Histogram, Metrics, SiteMetrics, Tally};
 use crate::state::Shared;
 
@@ -43,6 +44,7 @@ struct Snapshot {
     sites: Vec<OfSite>,
     metrics: Arc<Metrics>,
     limited: Arc<Tally>,
+    certificates: Vec<Report>,
 }
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;
@@ -59,6 +61,7 @@ impl Snapshot {
             sites: sites.collect(),
             metrics: Arc::clone(&shared.metrics),
             limited: Arc::clone(shared.limits.limited()),
+            certificates: shared.acme.reports(),
         }
     }
 
@@ -78,6 +81,31 @@ impl Snapshot {
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (site, metrics) in self.places() {
             counts(&mut metric, Some(site), labels, tally(metrics))?;
+        }
+        Ok(())
+    }
+
+    /// Those that the gate fetches by itself.
+    fn certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "When a certificate that the gate fetched is over, in seconds since 1970";
+        let mut metric = encoder.encode_descriptor(
+            "certificate_expiry_timestamp_seconds",
+            help,
+            None,
+            MetricType::Gauge,
+        )?;
+        for report in &self.certificates {
+            let Some(ends) = report.ends else { continue };
+            let labels: Labels<'_> = vec![("name", &report.name)];
+            metric.encode_family(&labels)?.encode_gauge(&ends.as_millis().div_euclid(1000))?;
+        }
+        let help = "Attempts to fetch a certificate, by what became of them";
+        let mut metric = encoder.encode_descriptor("certificate_orders", help, None, MetricType::Counter)?;
+        for report in &self.certificates {
+            for (outcome, count) in [("issued", report.issued), ("failed", report.failed)] {
+                let labels: Labels<'_> = vec![("name", &report.name), ("outcome", outcome)];
+                metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
+            }
         }
         Ok(())
     }
@@ -164,6 +192,7 @@ impl Collector for Snapshot {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             counts(&mut metric, None, labels, tally)?;
         }
+        self.certificates(encoder)?;
         for (now, total, level, help) in [
             ("connections_open", "connections", &all.connections, "Connections of clients"),
             ("tunnels_open", "tunnels", &all.tunnels, "Connections that became tunnels, such as WebSockets"),

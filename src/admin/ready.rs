@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::{response, text};
+use crate::acme::Report;
 use crate::gate::Site;
 use crate::state::Shared;
 use crate::store::Health;
@@ -28,6 +29,10 @@ struct Ready<'a> {
     store: String,
     /// By the site's name.
     backends: BTreeMap<&'a str, String>,
+    /// Of the certificates that the gate fetches, by name. They do not count for `ready`: who would be sent nobody until there is a
+    /// certificate could not be asked by the authority, and would never have one.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    certificates: BTreeMap<String, String>,
 }
 
 pub(super) async fn answer(shared: &Shared, stopping: bool) -> Response<Full<Bytes>> {
@@ -38,7 +43,11 @@ pub(super) async fn answer(shared: &Shared, stopping: bool) -> Response<Full<Byt
             Health::Failing { problem, .. } => format!("the store {problem}"),
         },
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "does not answer".to_owned(),
+        // It waits for another process, perhaps, and has found out before who that is.
+        Err(_) => match shared.store.health() {
+            Health::Well => "does not answer".to_owned(),
+            Health::Failing { problem, .. } => format!("the store {problem}"),
+        },
     };
     // All at once: a backend that is not there must not keep the others waiting.
     let asked: Vec<_> = shared.sites.iter().map(|site| (site, tokio::spawn(backend(site)))).collect();
@@ -49,10 +58,26 @@ pub(super) async fn answer(shared: &Shared, stopping: bool) -> Response<Full<Byt
     }
     let ready = !stopping && store == OK && backends.values().any(|said| said == OK);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    match serde_json::to_vec(&Ready { ready, stopping, store, backends }) {
+    match serde_json::to_vec(&Ready { ready, stopping, store, backends, certificates: certificates(shared) })
+    {
         Ok(json) => response(status, "application/json", json),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "not ready\n"),
     }
+}
+
+fn certificates(shared: &Shared) -> BTreeMap<String, String> {
+    let now = shared.clock.now();
+    let said = |report: Report| {
+        let hours = report.ends.map(|ends| ends.since(now).as_secs() / 3600);
+        let said = match (hours, report.problem) {
+            (Some(_), None) => OK.to_owned(),
+            (Some(hours), Some(problem)) => format!("over in {hours} h, and not renewed: {problem}"),
+            (None, Some(problem)) => format!("none: {problem}"),
+            (None, None) => "none yet".to_owned(),
+        };
+        (report.name, said)
+    };
+    shared.acme.reports().into_iter().map(said).collect()
 }
 
 fn backend(site: &Site) -> impl Future<Output = String> + Send + 'static {

@@ -1,11 +1,12 @@
 //! `[admin]` of `proxy.toml`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::listen::Address;
 
 /// Where operators ask.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// An address of this machine, or a Unix socket; none: nobody is answered.

@@ -52,6 +52,8 @@ mod extract;
 mod message;
 mod operation;
 mod paths;
+#[doc(hidden)]
+pub mod probe;
 mod rehearse;
 mod run;
 mod template;

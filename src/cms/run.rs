@@ -156,15 +156,15 @@ pub(super) async fn run<V: Named>(
 }
 
 /// An answer, read.
-struct Judged<V> {
-    verdict: Option<V>,
-    message: Option<String>,
-    user_id: Option<String>,
-    evidence: String,
+pub(super) struct Judged<V> {
+    pub(super) verdict: Option<V>,
+    pub(super) message: Option<String>,
+    pub(super) user_id: Option<String>,
+    pub(super) evidence: String,
     case: Option<String>,
     outcome: String,
-    next: Option<usize>,
-    kept: BTreeMap<String, Secret>,
+    pub(super) next: Option<usize>,
+    pub(super) kept: BTreeMap<String, Secret>,
     form: Option<Form>,
 }
 
@@ -190,7 +190,7 @@ async fn judge<V: Named>(
     elsewhere.await.map_err(|_| "reading the answer was given up".to_owned())
 }
 
-fn judge_now<V: Named>(
+pub(super) fn judge_now<V: Named>(
     operation: &Operation<V>,
     at: usize,
     answer: &Answer,

@@ -69,6 +69,7 @@ fn places(config: &Config) -> Vec<PathBuf> {
     if let Destination::Folder(folder) = &config.mail.send {
         places.push(config.folder.join(folder));
     }
+    places.extend(config.acme_folder());
     // Bodies that are large, and SQLite's own temporary files.
     places.extend([std::env::temp_dir(), PathBuf::from("/var/tmp"), PathBuf::from("/tmp")]);
     places
@@ -154,10 +155,12 @@ mod tests {
 
     #[test]
     fn what_the_configuration_has_written_may_be() {
-        let toml = "[server]\nlisten = [\"unix:/run/gate/http.sock\"]\n[admin]\nlisten = \"unix:/run/gate-admin.sock\"\n[mail]\nsend = \"dir:mail\"\n[store]\nurl = \"sqlite:state/gate.db\"\nsecret = { file = \"secrets/gate\" }\n[[site]]\nname = \"a\"\npublic_url = \"http://a.example\"\nbackend_url = \"http://127.0.0.1:9\"\n";
+        let toml = "[server]\nlisten = [\"unix:/run/gate/http.sock\"]\n[admin]\nlisten = \"unix:/run/gate-admin.sock\"\n[mail]\nsend = \"dir:mail\"\n[store]\nurl = \"sqlite:state/gate.db\"\nsecret = { file = \"secrets/gate\" }\n[server.tls]\nlisten = [\"[::]:443\"]\nacme = { directory = \"https://acme.example/dir\", terms_agreed = true, names = [\"a.example\"], folder = \"keys\" }\n[[site]]\nname = \"a\"\npublic_url = \"http://a.example\"\nbackend_url = \"http://127.0.0.1:9\"\n";
         let config = Config::parse(Path::new("proxy.toml"), toml, PathBuf::from("/etc/gate")).unwrap().0;
         let places = places(&config);
-        for place in ["/etc/gate/state", "/etc/gate/secrets", "/run/gate", "/run", "/etc/gate/mail"] {
+        for place in
+            ["/etc/gate/state", "/etc/gate/secrets", "/run/gate", "/run", "/etc/gate/mail", "/etc/gate/keys"]
+        {
             assert!(places.contains(&PathBuf::from(place)), "{place} in {places:?}");
         }
         assert!(!places.contains(&PathBuf::from("/etc/gate")), "the configuration itself is out of reach");

@@ -10,6 +10,7 @@ mod print;
 mod recoveries;
 mod reload;
 mod run;
+mod schema;
 mod sessions;
 mod users;
 
@@ -69,6 +70,8 @@ enum Command {
         #[command(subcommand)]
         command: mail::Command,
     },
+    /// Prints the JSON Schema of proxy.toml, for editors
+    Schema,
     /// Prints what a shell needs to complete these commands
     Completions {
         /// Which shell
@@ -92,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Run => run::run(&arguments.config),
         Command::Check { format } => check::check(&arguments.config, format),
         Command::Doctor(doctor) => doctor::doctor(&arguments.config, &doctor),
+        Command::Schema => schema::schema(),
         Command::Completions { shell } => completions::completions(shell),
         Command::Recoveries { command } => audit::recoveries(&arguments.config, command),
         Command::Audit { command } => audit::audit(&arguments.config, command),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::values::schema_as;
+
 use super::url::SiteUrl;
 
 /// One address, or several of the same site: `"http://10.0.0.5:8080/Plone"` or a list of such. They differ in host and port alone.
@@ -64,6 +66,8 @@ impl fmt::Display for Backends {
         self.others.iter().try_for_each(|other| write!(f, ", {other}"))
     }
 }
+
+schema_as!(Backends, one or many SiteUrl);
 
 impl<'de> Deserialize<'de> for Backends {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -74,6 +74,16 @@ impl fmt::Display for Finding {
     }
 }
 
+/// The message for an operator: what the TOML reader said, with the nearest known key.
+pub(super) fn explain(message: &str) -> String {
+    let mut words = message.split('`');
+    let (Some("unknown field "), Some(key)) = (words.next(), words.next()) else {
+        return message.trim_end().to_owned();
+    };
+    let known: Vec<&str> = words.skip(1).step_by(2).collect();
+    format!("there is no key `{key}` here; {}", nearest(key, &known))
+}
+
 /// `did you mean …?` where one of `known` is near, else the whole list.
 pub(super) fn nearest(word: &str, known: &[&str]) -> String {
     let near = known.iter().map(|name| (strsim::damerau_levenshtein(word, name), name)).min();

@@ -1,6 +1,7 @@
 //! What a gate that runs cannot change: where it listens, what it has opened.
 
 use super::Config;
+use crate::acme;
 use crate::mail::Destination;
 
 /// Writes [`Config::keep_fixed`] for a list of keys.
@@ -17,6 +18,9 @@ macro_rules! fixed {
                         changed.push(stringify!($($key).+));
                     }
                 )+
+                if acme::Settings::keep_fixed(&mut self.server.tls.acme, running.server.tls.acme.as_ref()) {
+                    changed.push("server.tls.acme");
+                }
                 // A gate that runs may write to no other folder than those it began with (`commands/confine.rs`).
                 if matches!(self.mail.send, Destination::Folder(_)) && self.mail.send != running.mail.send {
                     self.mail.send.clone_from(&running.mail.send);
@@ -81,6 +85,27 @@ mod tests {
             assert_eq!(next.keep_fixed(&running), [key]);
             assert!(next.keep_fixed(&running).is_empty(), "{key} is as it was");
         }
+    }
+
+    #[test]
+    fn of_acme_only_the_names_can_change() {
+        let acme = |more: &str| {
+            let acme = "directory = \"https://acme.example/dir\", terms_agreed = true";
+            config(&format!("[server.tls]\nlisten = [\"127.0.0.1:0\"]\nacme = {{ {acme}, {more} }}"))
+        };
+        let running = acme("names = [\"a.example\"]");
+        let mut next = acme("names = [\"b.example\"]");
+        assert!(next.keep_fixed(&running).is_empty());
+        assert_eq!(next.acme_names(|_| false)[0].as_str(), "b.example");
+        let mut next = acme("names = [\"b.example\"], folder = \"elsewhere\"");
+        assert_eq!(next.keep_fixed(&running), ["server.tls.acme"]);
+        let kept = next.server.tls.acme.as_ref().unwrap().as_ref();
+        assert_eq!((kept.folder.as_ref(), kept.names[0].as_str()), (None, "b.example"));
+        let mut next = config("[server.tls]\nlisten = [\"127.0.0.1:0\"]\ncertificate = \"a\"\nkey = \"a\"");
+        assert_eq!(
+            next.keep_fixed(&running),
+            ["server.tls.certificate", "server.tls.key", "server.tls.acme"]
+        );
     }
 
     #[test]

@@ -7,32 +7,37 @@ mod backends;
 mod dialogues;
 mod finding;
 mod fixed;
-mod later;
 mod site;
 pub mod url;
 pub mod values;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::backends::Backends;
+use self::finding::explain;
 pub use self::finding::{Finding, Severity};
 pub use self::site::{SignIn, Site, VirtualHosting};
 use self::url::Scheme;
 use self::values::SecretSource;
+use crate::acme::{self, Acme};
+use crate::admit::PublicHost;
 use crate::clock::{Clock as _, SystemClock};
 use crate::cms::Description;
 use crate::gate::policy::Access;
 use crate::secret::Secret;
+use crate::store::StoreUrl;
 use crate::{admin, limits, listen, mail, observe, pages, password, session, store, tls};
 
 /// The most that `hold_posts` may be, in bytes: so much memory a form may take while it is kept.
 const LARGEST_HELD: u64 = 64 << 20;
 
 /// Everything `proxy.toml` says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where the gate listens.
@@ -67,9 +72,11 @@ pub struct Config {
     pub mail: mail::Settings,
     /// The sites.
     #[serde(default, rename = "site")]
+    #[schemars(with = "Vec<Site>")]
     pub sites: Vec<Spanned<Site>>,
     /// Dialogues besides those that come with the gate.
     #[serde(default, rename = "cms")]
+    #[schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")]
     pub dialogues: Vec<Spanned<Description>>,
     /// The folder of the file: relative paths in it begin there.
     #[serde(skip)]
@@ -99,7 +106,7 @@ impl Config {
     pub fn parse(file: &Path, text: &str, folder: PathBuf) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
         let mut config: Self = toml::from_str(text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
-            vec![Finding::error(file, text, offset, later::explain(error.message()))]
+            vec![Finding::error(file, text, offset, explain(error.message()))]
         })?;
         if let Some(templates) = &mut config.pages.templates {
             *templates = folder.join(&templates);
@@ -125,6 +132,11 @@ impl Config {
         let tls = &self.server.tls;
         if let Err(sentence) = tls.pairs() {
             error(text.find("[server.tls]").unwrap_or(0), sentence);
+        }
+        if let Some(acme) = &tls.acme {
+            for sentence in acme.as_ref().problems(&self.server, self.secure_hosts()) {
+                error(acme.span().start, sentence);
+            }
         }
         if self.server.proxy_protocol && self.server.trusted_proxies.is_empty() {
             error(
@@ -442,6 +454,28 @@ impl Config {
         shared.map(|site| site.name.as_ref().clone()).collect()
     }
 
+    /// The hosts of the sites whose `public_url` is https.
+    fn secure_hosts(&self) -> impl Iterator<Item = &PublicHost> {
+        let urls = self.sites.iter().map(|site| site.as_ref().public_url.as_ref());
+        urls.filter(|url| url.scheme() == Scheme::Https).map(url::SiteUrl::host)
+    }
+
+    /// Where it keeps certificates that it fetches by itself, if it does.
+    pub(crate) fn acme_folder(&self) -> Option<PathBuf> {
+        let settings = self.server.tls.acme.as_ref()?.as_ref();
+        let StoreUrl::Sqlite(database) = &self.store.url;
+        let folder = settings.folder.clone().unwrap_or_else(|| database.with_file_name("acme"));
+        Some(self.folder.join(folder))
+    }
+
+    /// The names for which the gate fetches certificates by itself: none that `covers` has from elsewhere.
+    pub(crate) fn acme_names(&self, covers: impl Fn(&str) -> bool) -> Vec<acme::Name> {
+        let Some(settings) = &self.server.tls.acme else { return Vec::new() };
+        let mut names = settings.as_ref().wanted(self.secure_hosts());
+        names.retain(|name| !covers(name.as_str()));
+        names
+    }
+
     /// The secret itself.
     ///
     /// # Errors
@@ -472,18 +506,21 @@ impl Config {
         sentences.extend(authorities.filter_map(|ca| tls::read_authorities(&self.folder.join(ca)).err()));
         let mut warnings = Vec::new();
         if self.server.tls.is_on() {
-            let https = self.sites.iter().map(|site| site.as_ref().public_url.as_ref());
-            let hosts = https.filter(|url| url.scheme() == Scheme::Https).map(url::SiteUrl::host);
-            match listen::tls::load(&self.server.tls, &self.folder) {
+            let hosts = self.secure_hosts();
+            match listen::tls::load(&self.server.tls, &self.folder, Arc::new(Acme::off())) {
                 Err(sentence) => sentences.push(sentence),
                 Ok(_) => warnings.extend(listen::tls::warnings(
                     &self.server.tls,
                     &self.folder,
                     hosts,
+                    &self.acme_names(|_| false),
                     SystemClock.now(),
                 )),
             }
         }
+        sentences.extend(
+            self.server.tls.acme.as_ref().and_then(|acme| acme.as_ref().try_files(&self.folder).err()),
+        );
         match pages::Pages::load(&self.pages) {
             Ok(pages) => {
                 warnings.extend(pages.warnings().iter().map(ToString::to_string));

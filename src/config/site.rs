@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -11,17 +12,21 @@ use super::values::Size;
 use crate::{forward, gate, identity, recovery, rewrite};
 
 /// One site.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
     /// A short name, for logs and commands.
+    #[schemars(with = "String")]
     pub name: Spanned<String>,
     /// The only address that internet users ever see.
+    #[schemars(with = "SiteUrl")]
     pub public_url: Spanned<SiteUrl>,
     /// Where the site really is: one address or a list. No client has any influence on it.
+    #[schemars(with = "Backends")]
     pub backend_url: Spanned<Backends>,
     /// The dialogue by which its forms are spoken to.
     #[serde(default = "plone")]
+    #[schemars(with = "String")]
     pub cms: Spanned<String>,
     /// Values in the place of the dialogue's own `[settings]`; none.
     #[serde(default)]
@@ -33,6 +38,7 @@ pub struct Site {
     #[serde(default)]
     pub sign_in: SignIn,
     /// Whose local users sign in here: another site's, by its name; its own if left out.
+    #[schemars(with = "Option<String>")]
     pub users: Option<Spanned<String>>,
     /// The fields that tell the backend who is signed in; none.
     #[serde(default)]
@@ -67,7 +73,7 @@ fn plone() -> Spanned<String> {
 }
 
 /// How the backend learns its public address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum VirtualHosting {
     /// By a path that begins with `/VirtualHostBase/…`: Zope, with a VirtualHostMonster.
@@ -80,7 +86,7 @@ pub enum VirtualHosting {
 }
 
 /// Who vouches for a password.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SignIn {
     /// The CMS's own login form.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
 /// A length of time: `"250ms"`, `"30s"`, `"30m"`, `"12h"`, `"7d"`; `"0"` is none at all.
@@ -147,7 +148,7 @@ impl<'de> Deserialize<'de> for Rates {
 }
 
 /// Where a secret is to be found: in the file itself, in another file, or in the environment.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a text, { file = \"…\" } or { env = \"…\" }")]
 pub enum SecretSource {
     /// Written out in `proxy.toml`.
@@ -159,7 +160,7 @@ pub enum SecretSource {
 }
 
 /// `{ file = "…" }`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretFile {
     /// The path, relative to the folder of `proxy.toml`.
@@ -167,7 +168,7 @@ pub struct SecretFile {
 }
 
 /// `{ env = "…" }`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretEnv {
     /// The variable's name.
@@ -184,9 +185,39 @@ impl fmt::Debug for SecretSource {
     }
 }
 
+/// To the schema of `proxy.toml`, the type is this other one, or `one or many` of it, for that is how it is written.
+macro_rules! schema_as {
+    (@ $generator:ident, one or many $one:ty) => {{
+        let one = $generator.subschema_for::<$one>();
+        let many = $generator.subschema_for::<Vec<$one>>();
+        ::schemars::json_schema!({ "anyOf": [one, many] })
+    }};
+    (@ $generator:ident, $written:ty) => {
+        <$written>::json_schema($generator)
+    };
+    ($name:ty, $($written:tt)+) => {
+        impl ::schemars::JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> ::std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(generator: &mut ::schemars::SchemaGenerator) -> ::schemars::Schema {
+                $crate::config::values::schema_as!(@ generator, $($written)+)
+            }
+        }
+    };
+}
+pub(crate) use schema_as;
+
 /// Reads a value that stands as a text in `proxy.toml` by its `FromStr`.
 macro_rules! deserialize_from_str {
     ($($name:ty),+) => {$(
+        $crate::config::values::schema_as!($name, String);
+
         impl<'de> ::serde::Deserialize<'de> for $name {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 <String as ::serde::Deserialize>::deserialize(deserializer)?.parse().map_err(::serde::de::Error::custom)
@@ -197,6 +228,7 @@ macro_rules! deserialize_from_str {
 pub(crate) use deserialize_from_str;
 
 deserialize_from_str!(Span, Size, Rate);
+schema_as!(Rates, one or many String);
 
 fn split_number(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit())?;

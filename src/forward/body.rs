@@ -207,12 +207,28 @@ pub struct ResponseBody {
     lease: Lease,
     limit: Duration,
     patience: Option<Pin<Box<Sleep>>>,
+    /// What had come with the head already.
+    first: Option<Frame<Bytes>>,
     ended: bool,
 }
 
 impl ResponseBody {
     pub(super) fn new(inner: Incoming, lease: Lease, limit: Duration) -> Self {
-        Self { inner, lease, limit, patience: None, ended: false }
+        Self { inner, lease, limit, patience: None, first: None, ended: false }
+    }
+
+    /// Looks at what has come of it with the head, and waits for nothing.
+    ///
+    /// # Errors
+    /// When it is broken already.
+    pub(super) async fn begin(&mut self) -> Result<(), hyper::Error> {
+        let frame = std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut self.inner).poll_frame(cx))).await;
+        match frame {
+            Poll::Pending => {}
+            Poll::Ready(None) => self.ended = true,
+            Poll::Ready(Some(frame)) => self.first = Some(frame?),
+        }
+        Ok(())
     }
 }
 
@@ -225,6 +241,12 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        if this.ended {
+            return Poll::Ready(None);
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
             // The clock starts only when there is something to wait for, so a quick response costs no timer.
             let limit = this.limit;
@@ -244,17 +266,24 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.first.is_none() && (self.ended || self.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let first = self.first.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        let rest = self.inner.size_hint();
+        let mut both = SizeHint::new();
+        both.set_lower(rest.lower().saturating_add(first));
+        if let Some(upper) = rest.upper() {
+            both.set_upper(upper.saturating_add(first));
+        }
+        both
     }
 }
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        if self.ended || self.inner.is_end_stream() {
+        if self.is_end_stream() {
             self.lease.finish();
         }
     }

@@ -12,6 +12,7 @@
 //! - Where a connection cannot be made nothing was sent, so any request goes to another backend then, once. Which are up, all
 //!   workers know together: [`Standing`].
 //! - `HEAD` travels on a connection of its own, which ends with it.
+//! - An answer that breaks off right behind its head is a fault like one that has none: nothing of it was passed on yet.
 //! - A body always has a `Content-Length`; one of unknown length is spooled first.
 
 mod body;
@@ -24,17 +25,19 @@ mod standing;
 mod tunnel;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 
+use self::body::Progress;
 pub use self::body::{BoxError, Inspect, RequestBody, ResponseBody};
 pub use self::head::{Destination, Outgoing};
 pub use self::pool::Security;
 use self::pool::{Connection, Line};
 pub use self::settings::{HealthCheck, HealthPath, Pause, Settings};
+pub(crate) use self::spool::Memory;
 pub use self::spool::{Strangers, spool};
 pub(crate) use self::standing::Seat;
 pub use self::standing::{Member, Standing, Whom};
@@ -52,6 +55,9 @@ pub enum Fault {
     /// The backend broke the exchange off before it answered.
     #[error("the backend broke off before it answered")]
     BrokenOff(#[source] hyper::Error),
+    /// The backend broke off behind the head of its answer, before any of that was passed on.
+    #[error("the backend broke off behind the head of its answer")]
+    CutShort(#[source] hyper::Error),
     /// The backend did not answer in time.
     #[error("the backend did not answer within {0:?}")]
     ResponseTimeout(Duration),
@@ -84,7 +90,7 @@ impl Fault {
         match self {
             Self::Connect(_) => "backend_unreachable",
             Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => "backend_timeout",
-            Self::BrokenOff(_) => "backend_broke_off",
+            Self::BrokenOff(_) | Self::CutShort(_) => "backend_broke_off",
             Self::Malformed(_) => "backend_malformed",
             Self::BodyTooLarge => "body_too_large",
             Self::ClientBody => "client_broke_off",
@@ -103,7 +109,9 @@ impl Fault {
     /// The status that answers it.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Connect(_) | Self::BrokenOff(_) | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
+            Self::Connect(_) | Self::BrokenOff(_) | Self::CutShort(_) | Self::Malformed(_) => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientBody => StatusCode::REQUEST_TIMEOUT,
@@ -163,9 +171,7 @@ impl Upstream {
                     tracing::debug!(%error, "an idle connection had died; sending once more")
                 }
                 outcome => {
-                    if outcome.is_ok() {
-                        self.standing.worked(at);
-                    }
+                    self.remember(at, &outcome);
                     return outcome;
                 }
             }
@@ -179,13 +185,19 @@ impl Upstream {
             connected = self.connect(at).await;
         }
         let outcome = self.attempt(connected?, outgoing, body, seat).await;
-        match &outcome {
-            Ok(_) => self.standing.worked(at),
+        self.remember(at, &outcome);
+        outcome
+    }
+
+    /// What came of an exchange says something of the backend.
+    fn remember<T>(&self, at: usize, outcome: &Result<T, Fault>) {
+        match outcome {
+            Ok(_) | Err(Fault::CutShort(_)) => self.standing.worked(at),
             // Nonsense is an answer too: there is a backend, and the request may have been what it could not bear.
             Err(Fault::BrokenOff(error)) if !error.is_parse() && !error.is_user() => self.standing.failed(at),
+            Err(Fault::ResponseTimeout(_)) => self.standing.was_silent(at),
             Err(_) => {}
         }
-        outcome
     }
 
     /// Asks one backend, on a connection of its own, whether it serves, and remembers what it says.
@@ -215,20 +227,47 @@ impl Upstream {
     ) -> Result<Response<ResponseBody>, Fault> {
         let progress = body.progress();
         let request = outgoing.request(body).map_err(Fault::Request)?;
+        let vigil = Vigil { seat: Some(&seat), progress: &progress, since: Instant::now() };
         let response =
             progress.deadline(self.settings.response_timeout.as_duration(), connection.send(request)).await;
+        vigil.over();
         if let Some(fault) = progress.fault() {
             return Err(fault);
         }
-        let response = match response {
+        let mut response = match response {
             None if progress.is_sending() => return Err(Fault::ClientBody),
             None => return Err(Fault::ResponseTimeout(self.settings.response_timeout.as_duration())),
             Some(Err(error)) => return Err(Fault::BrokenOff(error)),
             Some(Ok(response)) => response,
         };
-        check_framing(&response, outgoing)?;
+        check_framing(&mut response, outgoing)?;
         let lease = connection.lease(outgoing.may_reuse(), seat);
-        Ok(response.map(|body| ResponseBody::new(body, lease, self.settings.idle_timeout.as_duration())))
+        let (parts, body) = response.into_parts();
+        let mut body = ResponseBody::new(body, lease, self.settings.idle_timeout.as_duration());
+        body.begin().await.map_err(Fault::CutShort)?;
+        Ok(Response::from_parts(parts, body))
+    }
+}
+
+/// Waits for an answer; if it is dropped meanwhile, its visitor has left.
+struct Vigil<'a> {
+    seat: Option<&'a Seat>,
+    progress: &'a Progress,
+    since: Instant,
+}
+
+impl Vigil<'_> {
+    fn over(mut self) {
+        self.seat = None;
+    }
+}
+
+impl Drop for Vigil<'_> {
+    fn drop(&mut self) {
+        // While the visitor was still sending, the backend owed nothing.
+        if let Some(seat) = self.seat.filter(|_| !self.progress.is_sending()) {
+            seat.was_left(self.since.elapsed());
+        }
     }
 }
 
@@ -239,8 +278,8 @@ fn is_idempotent(method: &Method) -> bool {
 }
 
 /// What hyper's client lets through and a gate must not (facts: unknown or doubled `Transfer-Encoding`, both
-/// framings at once, an unsolicited 101).
-fn check_framing<B>(response: &Response<B>, outgoing: &Outgoing<'_>) -> Result<(), Fault> {
+/// framings at once, an unsolicited 101; and of answers that never have a body, to `HEAD` or 304, any lengths at all).
+fn check_framing<B>(response: &mut Response<B>, outgoing: &Outgoing<'_>) -> Result<(), Fault> {
     let mut encodings = response.headers().get_all(TRANSFER_ENCODING).iter();
     if let Some(encoding) = encodings.next() {
         if !encoding.as_bytes().eq_ignore_ascii_case(b"chunked") || encodings.next().is_some() {
@@ -249,11 +288,37 @@ fn check_framing<B>(response: &Response<B>, outgoing: &Outgoing<'_>) -> Result<(
         if response.headers().contains_key(CONTENT_LENGTH) {
             return Err(Fault::Malformed("both Transfer-Encoding and Content-Length"));
         }
+        if response.version() == Version::HTTP_10 {
+            return Err(Fault::Malformed("a Transfer-Encoding in HTTP/1.0"));
+        }
+    }
+    if let Some(length) = one_length(response.headers())? {
+        response.headers_mut().insert(CONTENT_LENGTH, length);
     }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS && !outgoing.asked_for(response.headers()) {
         return Err(Fault::Malformed("a switch of protocols that was not asked for"));
     }
     Ok(())
+}
+
+/// The one value of several equal lengths, to be written instead of them (RFC 9110, section 8.6); `None` where nothing is to change.
+fn one_length(headers: &HeaderMap) -> Result<Option<HeaderValue>, Fault> {
+    let mut first: Option<(&[u8], u64)> = None;
+    let mut is_repeated = false;
+    let lines = headers.get_all(CONTENT_LENGTH).iter();
+    for text in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+        let text = text.trim_ascii();
+        let digits =
+            std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let Some(length) = digits.and_then(|digits| digits.parse().ok()) else {
+            return Err(Fault::Malformed("a Content-Length that is no number"));
+        };
+        is_repeated |= first.is_some();
+        if first.get_or_insert((text, length)).1 != length {
+            return Err(Fault::Malformed("two different lengths"));
+        }
+    }
+    Ok(first.filter(|_| is_repeated).and_then(|(text, _)| HeaderValue::from_bytes(text).ok()))
 }
 
 /// One frame of a body with nothing in it but `bytes`.

@@ -2,9 +2,12 @@
 //!
 //! Each worker thread has its own pools, so the lock is never waited for; hyper-util's shared client costs a
 //! tenth more per request (facts/performance.md, section 10) and cannot say whether a connection is a reused one.
+//!
+//! One that nobody uses is closed when `keep_alive` is over, by one timer for the whole pool, which runs only while something waits
+//! there: the backend counts connections, too, and the firewall between forgets them.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -14,7 +17,9 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::{Fault, Member, RequestBody, Seat, Settings};
@@ -23,30 +28,85 @@ use super::{Fault, Member, RequestBody, Seat, Settings};
 pub(super) struct Line {
     member: Member,
     settings: Settings,
-    idle: Arc<Mutex<Vec<Idle>>>,
+    pool: Arc<Pool>,
 }
 
 /// More unused connections than this are not worth keeping: a Zope has 4 to 16 threads.
 const MOST_IDLE: usize = 64;
+
+/// The unused connections, the longest unused first.
+struct Pool {
+    keep: Duration,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    idle: Vec<Idle>,
+    /// Whoever closes what stays unused; there is none while nothing waits.
+    tidier: Option<AbortOnDrop>,
+}
 
 struct Idle {
     connection: Connection,
     since: Instant,
 }
 
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(self: &Arc<Self>, connection: Connection) {
+        let mut inner = self.lock();
+        if inner.idle.len() >= MOST_IDLE {
+            return;
+        }
+        inner.idle.push(Idle { connection, since: Instant::now() });
+        if inner.tidier.is_none()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let (pool, keep) = (Arc::downgrade(self), self.keep);
+            inner.tidier = Some(AbortOnDrop(runtime.spawn(tidy(pool, keep)).abort_handle()));
+        }
+    }
+}
+
+impl Inner {
+    fn prune(&mut self, keep: Duration) {
+        self.idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < keep);
+    }
+}
+
+/// Closes what has been unused for `keep`, until nothing is left.
+async fn tidy(pool: Weak<Pool>, keep: Duration) {
+    let mut next = Instant::now() + keep;
+    loop {
+        tokio::time::sleep_until(next).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut inner = pool.lock();
+        inner.prune(keep);
+        let Some(oldest) = inner.idle.first() else {
+            inner.tidier = None;
+            return;
+        };
+        next = oldest.since + keep;
+    }
+}
+
 impl Line {
     /// A backend in clear text if there is no `security`. Nothing is connected yet.
     pub(super) fn new(member: Member, settings: Settings) -> Self {
-        Self { member, settings, idle: Arc::default() }
+        let pool = Pool { keep: settings.keep_alive.as_duration(), inner: Mutex::default() };
+        Self { member, settings, pool: Arc::new(pool) }
     }
 
     /// The most recently used connection that still stands.
     pub(super) fn take_idle(&self) -> Option<Connection> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let keep = self.settings.keep_alive.as_duration();
-        idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < keep);
-        let ready = idle.iter().rposition(|idle| idle.connection.sender.is_ready())?;
-        Some(idle.remove(ready).connection)
+        let mut inner = self.pool.lock();
+        inner.prune(self.pool.keep);
+        let ready = inner.idle.iter().rposition(|idle| idle.connection.sender.is_ready())?;
+        Some(inner.idle.remove(ready).connection)
     }
 
     pub(super) async fn connect(&self) -> Result<Connection, Fault> {
@@ -54,7 +114,7 @@ impl Line {
         let address = (self.member.host.as_str(), self.member.port);
         let stream = within(limit, TcpStream::connect(address)).await?.map_err(Fault::Connect)?;
         stream.set_nodelay(true).map_err(Fault::Connect)?;
-        let pool = Arc::downgrade(&self.idle);
+        let pool = Arc::downgrade(&self.pool);
         let Some(security) = &self.member.security else { return speak(stream, pool).await };
         let connector = TlsConnector::from(Arc::clone(&security.config));
         let handshake = connector.connect(security.name.clone(), stream);
@@ -81,7 +141,7 @@ impl Security {
     }
 }
 
-async fn speak<S>(stream: S, pool: Weak<Mutex<Vec<Idle>>>) -> Result<Connection, Fault>
+async fn speak<S>(stream: S, pool: Weak<Pool>) -> Result<Connection, Fault>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -104,7 +164,7 @@ async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T
 pub(super) struct Connection {
     sender: http1::SendRequest<RequestBody>,
     /// Where it may be kept when it is not used.
-    pool: Weak<Mutex<Vec<Idle>>>,
+    pool: Weak<Pool>,
     _task: AbortOnDrop,
 }
 
@@ -143,9 +203,6 @@ impl Lease {
     pub(super) fn finish(&mut self) {
         let Some(connection) = self.connection.take_if(|_| self.may_reuse) else { return };
         let Some(pool) = connection.pool.upgrade().filter(|_| !connection.sender.is_closed()) else { return };
-        let mut idle = pool.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MOST_IDLE {
-            idle.push(Idle { connection, since: Instant::now() });
-        }
+        pool.put(connection);
     }
 }

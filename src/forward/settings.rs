@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use http::uri::PathAndQuery;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::values::{Size, Span, deserialize_from_str};
 
 /// How patient the gate is with the backend, what it sends there, and how it chooses where there are several.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// How long connecting may take; 5 s.
@@ -55,7 +56,7 @@ impl Default for Settings {
 }
 
 /// `{ path = "/", every = "10s" }`: which page, and how often.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthCheck {
     /// The path below the site; its front page. Any answer but a 5xx will do.

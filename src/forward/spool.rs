@@ -119,7 +119,7 @@ impl Kept {
         if let Some(file) = &mut self.file {
             return file.write_all(data).await.map_err(Fault::Spool);
         }
-        if self.memory.0.len() + data.len() <= self.room && self.memory.add(data) {
+        if self.memory.len() + data.len() <= self.room && self.memory.add(data) {
             return Ok(());
         }
         let mut opened = File::from_std(tempfile::tempfile().map_err(Fault::Spool)?);
@@ -146,17 +146,22 @@ impl Kept {
 
 /// Bytes that are counted for as long as they are held.
 #[derive(Default)]
-struct Memory(Vec<u8>);
+pub(crate) struct Memory(Vec<u8>);
 
 impl Memory {
     /// Whether there is room for these as well.
-    fn add(&mut self, data: &[u8]) -> bool {
+    pub(crate) fn add(&mut self, data: &[u8]) -> bool {
         if MEMORY.fetch_add(data.len(), Ordering::Relaxed) + data.len() > MOST_MEMORY {
             MEMORY.fetch_sub(data.len(), Ordering::Relaxed);
             return false;
         }
         self.0.extend_from_slice(data);
         true
+    }
+
+    /// How many bytes are held.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
     }
 }
 

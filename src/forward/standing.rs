@@ -5,6 +5,12 @@
 //! came of it. A backend that takes no connection, or breaks off before it answers, is left out for a time that doubles. That is a
 //! preference and never a verdict: where none is left the one that failed longest ago is tried, so whoever can make a backend
 //! break off closes no site by it. All of it is atomics: a request costs a handful of them and no lock.
+//!
+//! One that takes requests and is silent is told from one with a slow page by what it says to others: [`SILENCES`] requests in a row
+//! that ran out of time, or whose visitor left after a long wait, and no answer to anybody in between, are a failure. Whatever it
+//! answers begins the count anew, so a packing of the database that takes an hour leaves nobody out while pages are served beside it.
+//! After its time it is on trial: it gets one request at a time until it answers one, since each may cost a visitor
+//! `response_timeout`. A health check finds out sooner, and at no visitor's cost.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -19,6 +25,10 @@ use crate::clock::{Clock, Timestamp};
 const FIRST_EJECTION: Duration = Duration::from_secs(1);
 /// And never longer than this: that long a backend that came back may go unnoticed.
 const LONGEST_EJECTION: Duration = Duration::from_secs(30);
+/// So many requests in a row that it let go unanswered are a failure. One may be a slow page, and two its visitor's impatience.
+const SILENCES: u32 = 3;
+/// Who leaves sooner tells nothing of the backend.
+const LONG_WAIT: Duration = Duration::from_secs(10);
 /// What visitors are told to wait at least when there is no backend.
 const SHORTEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -51,6 +61,8 @@ struct State {
     /// In milliseconds, as [`Timestamp`]; 0 for never.
     failed_at: AtomicI64,
     out_until: AtomicI64,
+    /// Requests it let go unanswered since it last answered one.
+    silences: AtomicU32,
     /// What its last health check said.
     is_down: AtomicBool,
 }
@@ -75,6 +87,7 @@ impl Standing {
             state.failures.store(known.failures.load(Ordering::Relaxed), Ordering::Relaxed);
             state.failed_at.store(known.failed_at.load(Ordering::Relaxed), Ordering::Relaxed);
             state.out_until.store(known.out_until.load(Ordering::Relaxed), Ordering::Relaxed);
+            state.silences.store(known.silences.load(Ordering::Relaxed), Ordering::Relaxed);
             // Without checks nobody would ever find it up again.
             let is_down = self.checked && known.is_down.load(Ordering::Relaxed);
             state.is_down.store(is_down, Ordering::Relaxed);
@@ -144,10 +157,29 @@ impl Standing {
         }
     }
 
+    /// A request got no answer in the time that it has.
+    pub(crate) fn was_silent(&self, at: usize) {
+        let Some((_, state)) = self.members.get(at) else { return };
+        let before = state.silences.fetch_add(1, Ordering::Relaxed);
+        if before.saturating_add(1) >= SILENCES {
+            self.failed(at);
+        }
+    }
+
+    /// Nobody waits any more for an answer that had not come after so long.
+    fn was_left(&self, at: usize, waited: Duration) {
+        if waited >= LONG_WAIT {
+            self.was_silent(at);
+        }
+    }
+
     /// It answered.
     pub(crate) fn worked(&self, at: usize) {
         let Some((member, state)) = self.members.get(at) else { return };
         // Written only when it changes, so that workers do not take the line from each other at every request.
+        if state.silences.load(Ordering::Relaxed) > 0 {
+            state.silences.store(0, Ordering::Relaxed);
+        }
         if state.failures.load(Ordering::Relaxed) > 0 {
             state.failures.store(0, Ordering::Relaxed);
             state.out_until.store(0, Ordering::Relaxed);
@@ -200,7 +232,12 @@ impl Standing {
 
 impl State {
     fn is_up(&self, now: Timestamp) -> bool {
-        !self.is_down.load(Ordering::Relaxed) && self.out_for(now).is_none()
+        !self.is_down.load(Ordering::Relaxed) && self.out_for(now).is_none() && !self.is_being_tried()
+    }
+
+    /// Whether it was silent, and somebody waits already to see whether it still is.
+    fn is_being_tried(&self) -> bool {
+        self.silences.load(Ordering::Relaxed) >= SILENCES && self.in_flight.load(Ordering::Relaxed) > 0
     }
 
     /// How long it is still left out. More than the longest time means that the clock was set back: then it is not.
@@ -214,6 +251,13 @@ impl State {
 pub(crate) struct Seat {
     standing: Arc<Standing>,
     at: usize,
+}
+
+impl Seat {
+    /// Whoever was served here waits no more.
+    pub(super) fn was_left(&self, waited: Duration) {
+        self.standing.was_left(self.at, waited);
+    }
 }
 
 impl Drop for Seat {
@@ -323,6 +367,60 @@ mod tests {
         assert_eq!(standing.gone_for(), Some(SHORTEST_WAIT));
         clock.advance(SECOND);
         assert_eq!(standing.gone_for(), None);
+    }
+
+    #[test]
+    fn who_lets_requests_go_unanswered_is_left_out_unless_somebody_is_answered() {
+        use Event::{Answer, Left, Silence};
+        enum Event {
+            Silence,
+            Left(u64),
+            Answer,
+        }
+        for (name, events, is_up) in [
+            ("a slow page", &[Silence][..], true),
+            ("and somebody who tries it again", &[Silence, Silence], true),
+            ("nothing at all", &[Silence, Silence, Silence], false),
+            (
+                "slow pages beside others",
+                &[Silence, Silence, Answer, Silence, Silence, Answer, Silence],
+                true,
+            ),
+            ("visitors who wait in vain", &[Left(10), Silence, Left(60)], false),
+            ("visitors who change their mind", &[Left(9), Left(1), Left(0), Left(9)], true),
+        ] {
+            let (standing, _) = standing(2, &Settings::default());
+            for event in events {
+                match event {
+                    Silence => standing.was_silent(0),
+                    Left(seconds) => standing.was_left(0, SECOND * u32::try_from(*seconds).unwrap()),
+                    Answer => standing.worked(0),
+                }
+            }
+            assert_eq!(standing.is_up(0), is_up, "{name}");
+        }
+    }
+
+    #[test]
+    fn who_was_silent_gets_one_request_at_a_time_until_it_answers() {
+        let (standing, clock) = standing(2, &Settings::default());
+        let other = |standing: &Arc<Standing>| (0..4).all(|_| standing.choose(None, None) == Some(1));
+        (0..SILENCES).for_each(|_| standing.was_silent(0));
+        assert!(other(&standing));
+        clock.advance(SECOND);
+        assert!(!other(&standing), "it is tried again");
+        let trial = standing.enter(0);
+        assert!(other(&standing), "by one alone");
+        drop(trial);
+        standing.was_silent(0);
+        clock.advance(SECOND);
+        assert!(other(&standing), "one silence more is enough now, and it is out for twice as long");
+        clock.advance(SECOND);
+        assert!(!other(&standing));
+        let _trial = standing.enter(0);
+        standing.worked(0);
+        let _other = [standing.enter(1), standing.enter(1)];
+        assert_eq!(standing.choose(None, None), Some(0), "it answered, and has its share again");
     }
 
     #[test]

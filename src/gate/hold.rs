@@ -4,6 +4,12 @@
 //! the browser says (or, if it says nothing, the `Referer`) is no other site's, and which the site would take from whoever is
 //! signed in. What holds a password is not held, whatever it is for. Deciding whether it may pass is left to the moment
 //! in which it is sent, with the session there is then.
+//!
+//! The session that has run out may also be the CMS's own, of which the gate learns from the answer alone, when the form is gone. So
+//! every form of somebody who is signed in there is copied as it passes ([`Spare`]): a copy in memory of at most `hold_posts` bytes,
+//! within what the process spends on bodies, until the answer's head is there. It delays nothing: no byte waits for the copy.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, ORIGIN, REFERER, TRANSFER_ENCODING};
@@ -16,9 +22,10 @@ use super::relay::{self, Sent, SentBody};
 use super::{Audience, Current, question};
 use super::{inspect, named};
 use crate::admit::Framing;
+use crate::config::SignIn;
 use crate::csrf::{self, FormCookie};
 use crate::endpoints;
-use crate::forward::Upstream;
+use crate::forward::{Inspect, Memory, Upstream};
 use crate::held::{Claim, Form, Head, LastUser, Owner};
 use crate::pages::{ErrorKind, Page};
 use crate::store::{HeldFate, HeldId};
@@ -52,11 +59,7 @@ pub(super) enum Holding {
 
 /// Keeps the form of a person who has to sign in first.
 pub(super) async fn hold(visit: &Visit<'_>, framing: Framing, mut body: Incoming) -> Holding {
-    if visit.caller.parts.method != Method::POST
-        || visit.audience() != Audience::Person
-        || !is_own(visit.headers(), &visit.site.origin)
-        || !is_form(visit.headers())
-    {
+    if !is_own_form(visit) {
         return Holding::NotAForm;
     }
     let kept = keep(visit, framing, &mut body).await;
@@ -92,12 +95,18 @@ async fn keep(
     if matches!(framing, Framing::Length(length) if length > most) {
         return Err("too large");
     }
-    let mut inspect = inspect::holding(visit).map_err(|_| "a body that is refused")?;
     let _leave = shared.held.read().ok_or("too many forms are being read")?;
     let reading = read(body, usize::try_from(most).unwrap_or(usize::MAX));
     let bytes = tokio::time::timeout(site.forward.response_timeout.as_duration(), reading)
         .await
         .map_err(|_| "the client is too slow")??;
+    put(visit, &user, bytes).await
+}
+
+/// Keeps a form for `user`.
+async fn put(visit: &Visit<'_>, user: &str, bytes: Bytes) -> Result<Option<HeaderValue>, &'static str> {
+    let (shared, site, headers) = (visit.shared(), visit.site, visit.headers());
+    let mut inspect = inspect::holding(visit).map_err(|_| "a body that is refused")?;
     inspect.inspect(&bytes).and_then(|()| inspect.finish()).map_err(|_| "a body that is refused")?;
     let (browser, cookie) = match FormCookie::find(headers, &site.cookies) {
         Some(browser) => (browser, None),
@@ -113,12 +122,124 @@ async fn keep(
         query: visit.caller.parts.uri.query().map(str::to_owned),
         fields: kept_fields(headers),
     };
-    let owner = Owner { browser: &browser, site: &site.name, user: &user };
-    shared.held.keep(owner, visit.client, &Form { head, body: bytes }, most).await.map_err(|error| {
-        tracing::error!(id = visit.caller.request_id, %error, "a form cannot be kept");
-        "the store failed"
-    })?;
+    let owner = Owner { browser: &browser, site: &site.name, user };
+    shared.held.keep(owner, visit.client, &Form { head, body: bytes }, site.hold_posts).await.map_err(
+        |error| {
+            tracing::error!(id = visit.caller.request_id, %error, "a form cannot be kept");
+            "the store failed"
+        },
+    )?;
     Ok(cookie)
+}
+
+/// A copy of a form on its way to the CMS, as far as it has passed.
+#[derive(Clone)]
+pub(super) struct Spare(Arc<Mutex<Copied>>);
+
+struct Copied {
+    memory: Memory,
+    most: usize,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Passing,
+    Whole,
+    /// Larger than is kept, or than there is room for.
+    GivenUp,
+}
+
+impl Spare {
+    /// Of what a person sends who is signed in at the CMS, who may have forgotten it; `None` where it is no form.
+    pub(super) fn of(visit: &Visit<'_>, pass: Pass, framing: Framing) -> Option<Self> {
+        let at_the_cms =
+            pass == Pass::Visitor && visit.session.is_some() && visit.site.sign_in != SignIn::Local;
+        if !at_the_cms || !is_own_form(visit) {
+            return None;
+        }
+        let most = visit.site.hold_posts;
+        let progress = match framing {
+            _ if most == 0 => Progress::GivenUp,
+            Framing::None => Progress::Whole,
+            Framing::Length(length) if length > most => Progress::GivenUp,
+            _ => Progress::Passing,
+        };
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        Some(Self(Arc::new(Mutex::new(Copied { memory: Memory::default(), most, progress }))))
+    }
+
+    /// What copies a body as it is inspected, and has it inspected by `next`.
+    pub(super) fn before(self, next: Option<Box<dyn Inspect>>) -> Box<dyn Inspect> {
+        Box::new(Copying { copy: self, next })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Copied) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// All of it, if it has all passed.
+    fn take(&self) -> Option<Bytes> {
+        self.with(|copied| {
+            let is_whole = copied.progress == Progress::Whole;
+            is_whole.then(|| Bytes::from_owner(std::mem::take(&mut copied.memory)))
+        })
+    }
+}
+
+struct Copying {
+    copy: Spare,
+    next: Option<Box<dyn Inspect>>,
+}
+
+impl Inspect for Copying {
+    fn inspect(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        self.copy.with(|copied| {
+            if copied.progress == Progress::Passing
+                && (copied.memory.len() + bytes.len() > copied.most || !copied.memory.add(bytes))
+            {
+                (copied.memory, copied.progress) = (Memory::default(), Progress::GivenUp);
+            }
+        });
+        self.next.as_mut().map_or(Ok(()), |next| next.inspect(bytes))
+    }
+
+    fn finish(&mut self) -> Result<(), &'static str> {
+        self.copy.with(|copied| {
+            if copied.progress == Progress::Passing {
+                copied.progress = Progress::Whole;
+            }
+        });
+        self.next.as_mut().map_or(Ok(()), |next| next.finish())
+    }
+}
+
+/// The answer to `user`, whom the CMS has forgotten, with the form that was sent there for nothing.
+pub(super) async fn forgotten(visit: &Visit<'_>, user: &str, copy: Option<Spare>) -> Answer {
+    let Some(copy) = copy else { return sign_in(visit, true, Holding::NotAForm) };
+    let kept = match copy.take() {
+        Some(bytes) => put(visit, user, bytes).await,
+        None => Err("too large, or no room, or not read by the CMS"),
+    };
+    let (holding, verdict) = match kept {
+        Ok(cookie) => (Holding::Kept(cookie), "kept"),
+        Err(reason) => (Holding::Lost, reason),
+    };
+    tracing::info!(
+        id = visit.caller.request_id,
+        site = visit.site.name,
+        verdict,
+        "a form came after the CMS's own session was over"
+    );
+    sign_in(visit, true, holding)
+}
+
+/// Whether it is a form that a person sent from a page of this site.
+fn is_own_form(visit: &Visit<'_>) -> bool {
+    visit.caller.parts.method == Method::POST
+        && visit.audience() == Audience::Person
+        && is_own(visit.headers(), &visit.site.origin)
+        && is_form(visit.headers())
 }
 
 /// Whether a page of this site sent it: by Fetch Metadata, else by `Origin`, else by `Referer`; who says nothing is believed

@@ -76,7 +76,7 @@ pub(super) fn holding(visit: &Visit<'_>) -> Result<Box<dyn Inspect>, Fault> {
 
 /// How a backend reads a body, by its `Content-Type`.
 #[derive(Debug, PartialEq, Eq)]
-enum Reading {
+pub(super) enum Reading {
     /// `a=b&c=d`.
     Form,
     /// Parts, with what stands between them.
@@ -86,7 +86,7 @@ enum Reading {
 }
 
 impl Reading {
-    fn of(kind: &[u8]) -> Result<Self, &'static str> {
+    pub(super) fn of(kind: &[u8]) -> Result<Self, &'static str> {
         let essence = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let essence = essence.to_ascii_lowercase();
         // Zope reads a body without a type as a form, and one of two misspelt types.
@@ -148,7 +148,7 @@ fn is_boundary(Parameter { text, is_quoted }: &Parameter<'_>) -> bool {
 }
 
 /// Judges a field by its name and, where that was read, its value.
-type Judge = Box<dyn Fn(&[u8], Option<&[u8]>) -> Result<(), &'static str> + Send>;
+pub(super) type Judge = Box<dyn Fn(&[u8], Option<&[u8]>) -> Result<(), &'static str> + Send>;
 
 /// What was asked for, and what a field may make of it.
 struct Asked {
@@ -187,7 +187,7 @@ impl Asked {
 }
 
 /// `a=b&c=d`, in pieces of any size. To old Zopes `;` separates as well, to new ones it does not: it is read both ways.
-struct Urlencoded {
+pub(super) struct Urlencoded {
     judge: Judge,
     ways: [Passing; 2],
 }
@@ -202,7 +202,7 @@ struct Passing {
 }
 
 impl Urlencoded {
-    fn new(judge: Judge) -> Self {
+    pub(super) fn new(judge: Judge) -> Self {
         Self::separated(judge, [b"&;", b"&"])
     }
 
@@ -250,7 +250,7 @@ impl Inspect for Urlencoded {
 /// `Content-Disposition: form-data; name="…"`, in pieces of any size. A part's head begins behind the boundary, wherever that
 /// stands, and ends with an empty line; every `name=` in it is looked at, see [`disposition`]. Contents are passed over, and looked at where they
 /// are; only what may be the beginning of a boundary is kept for the next piece.
-struct Multipart {
+pub(super) struct Multipart {
     judge: Judge,
     boundary: Finder<'static>,
     /// What has been seen of a head, or of a boundary.
@@ -259,7 +259,7 @@ struct Multipart {
 }
 
 impl Multipart {
-    fn new(judge: Judge, boundary: &[u8]) -> Self {
+    pub(super) fn new(judge: Judge, boundary: &[u8]) -> Self {
         let boundary = Finder::new(&[b"--", boundary].concat()).into_owned();
         Self { judge, boundary, kept: Vec::new(), in_head: false }
     }

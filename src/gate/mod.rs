@@ -5,6 +5,7 @@
 //! forwarded request (`relay`).
 
 mod audience;
+mod challenge;
 mod current;
 mod deadline;
 mod decide;
@@ -17,6 +18,8 @@ mod leaks;
 mod named;
 mod next;
 pub mod policy;
+#[doc(hidden)]
+pub mod probe;
 mod relay;
 mod site;
 
@@ -136,6 +139,10 @@ impl Worker {
         let mut secure = false;
         let mut answer = match &admitted {
             Err(refusal) => refuse(&caller, *refusal),
+            Ok(admitted) if let Some(token) = challenge::token(shared, arrival, admitted) => {
+                entry.path = challenge::LOGGED.into();
+                challenge::answer(&caller, admitted, token)
+            }
             Ok(admitted) if let Some(site) = https::of(&current, arrival, admitted) => {
                 entry.site = &site.name;
                 metrics = &site.metrics;

@@ -137,7 +137,7 @@ fn resource(visit: &Visit<'_>, value: &[u8]) -> Result<CanonicalPath, Misnamed> 
 }
 
 /// The resources that the lists of an `If` value are tagged with: what stands in angle brackets, but for the tokens in the lists.
-fn tags(condition: &[u8]) -> Vec<&[u8]> {
+pub(super) fn tags(condition: &[u8]) -> Vec<&[u8]> {
     let (mut tags, mut rest, mut in_list) = (Vec::new(), condition, false);
     while let Some(at) = rest.iter().position(|byte| matches!(byte, b'(' | b')' | b'<' | b'"')) {
         let Some((&mark, inside)) = rest.get(at..).and_then(<[u8]>::split_first) else { break };

@@ -3,10 +3,13 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
+use crate::config::values::schema_as;
+
 /// What a path asks of a visitor; the later, the stricter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
     /// Anyone may pass.
@@ -19,7 +22,7 @@ pub enum Access {
 }
 
 /// `[site.access]` of `proxy.toml`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// What holds for a path that no rule names; `"signed-in"` unless said otherwise.
@@ -34,7 +37,7 @@ pub struct Settings {
 }
 
 /// One rule: paths, perhaps networks, and what they ask for.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Which paths, below the site's public address.
@@ -42,6 +45,7 @@ pub struct Rule {
     /// The networks the rule is for; empty: all. A path that is named for some networks is closed to all
     /// others, unless a later rule opens it to them: the default does not.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub networks: Vec<IpNet>,
     /// Whether it is only for who shows a certificate of `server.tls.client_ca`; like a network, it closes the path to others.
     #[serde(default)]
@@ -266,6 +270,8 @@ impl Pattern {
         fits(&self.0, path) || folder.is_some_and(|folder| fits(folder, path))
     }
 }
+
+schema_as!(Pattern, String);
 
 impl<'de> Deserialize<'de> for Pattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
 use super::decide::Pass;
+use super::hold::{self, Spare};
 use super::inspect::inspection;
 use super::leaks::Guard;
 use super::named::{DESTINATION, IF};
@@ -63,7 +64,11 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
     if token.is_some() && is_foreign(visit) {
         return visit.problem(ErrorKind::CrossSite, "cross_site");
     }
-    let (body, _place) = match request_body(visit, framing, pass, upstream, body).await {
+    let copy = match &body {
+        SentBody::Arriving(_) => Spare::of(visit, pass, framing),
+        SentBody::Held(_) => None,
+    };
+    let (body, _place) = match request_body(visit, framing, pass, upstream, (body, copy.clone())).await {
         Ok(body) => body,
         Err(fault) => return broken(visit, upstream, &fault, began.elapsed()),
     };
@@ -96,7 +101,7 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
         Ok(response) => response,
         Err(fault) => return broken(visit, upstream, &fault, took),
     };
-    if let Some(answer) = challenged(visit, pass, session, &response).await {
+    if let Some(answer) = challenged(visit, pass, session, &response, copy).await {
         return Answer { backend: Some(took), ..answer };
     }
     take_cookies(visit, session, response.headers_mut()).await;
@@ -141,7 +146,7 @@ async fn request_body(
     framing: Framing,
     pass: Pass,
     upstream: &Upstream,
-    body: SentBody,
+    (body, copy): (SentBody, Option<Spare>),
 ) -> Result<(RequestBody, Option<Strangers>), Fault> {
     let mut inspect = match pass {
         _ if framing == Framing::None => return Ok((RequestBody::Empty, None)),
@@ -149,6 +154,9 @@ async fn request_body(
         // It is allowed to reach those forms: that is what it is trusted for.
         Pass::Trusted => None,
     };
+    if let Some(copy) = copy {
+        inspect = Some(copy.before(inspect));
+    }
     let translation = Translation::of(&visit.site.origins, visit.headers());
     let body = match body {
         SentBody::Arriving(body) => body,
@@ -257,6 +265,7 @@ async fn challenged(
     pass: Pass,
     session: Option<&Arc<Session>>,
     response: &Response<ResponseBody>,
+    copy: Option<Spare>,
 ) -> Option<Answer> {
     let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
     let path = location.map(|location| location.split(['?', '#']).next().unwrap_or_default());
@@ -288,11 +297,8 @@ async fn challenged(
             if let Err(error) = visit.shared().sessions.end(session).await {
                 tracing::error!(id = visit.caller.request_id, %error, "a session cannot be ended in the store");
             }
-            Some(
-                visit
-                    .sign_in_first(true)
-                    .with_cookie(Some(cookie::clear(Name::Session, &visit.site.cookies))),
-            )
+            let answer = hold::forgotten(visit, session.user(), copy).await;
+            Some(answer.with_cookie(Some(cookie::clear(Name::Session, &visit.site.cookies))))
         }
         WhoAmI::SignedIn { .. } => Some(visit.problem(ErrorKind::Forbidden, "not_allowed_by_cms")),
         WhoAmI::Unknown { evidence } | WhoAmI::Unreachable { evidence } => {

@@ -4,13 +4,14 @@
 //! with `_` or `.`, since such names are dropped altogether ([`crate::admit::may_pass`]).
 
 use http::{HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::recovery::FieldName;
 use crate::session::Session;
 
 /// `[[site]] identity_headers`
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Headers {
     /// The field with the user's name, in UTF-8; none.

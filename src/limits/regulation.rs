@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::bucket::SteadyClock;
@@ -15,7 +16,7 @@ use super::{Action, Limits, RetryAfter, network};
 use crate::config::values::Span;
 
 /// `[limits] sign_in_delay`: each failure after some doubles the wait until the next attempt.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Delay {
     /// From how many failures for one account on; default 3, 0: never.
@@ -54,7 +55,7 @@ impl Delay {
 }
 
 /// `[limits] stuffing`: what looks like lists of stolen passwords being tried.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stuffing {
     /// For so many different accounts, a client network that fails is refused; default 20, 0: never. An account that it

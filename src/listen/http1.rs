@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::Stop;
+use super::parting::Parting;
 use super::serve::told;
 use super::strict::{LARGEST_HEAD, MOST_FIELDS, Strict, Watch};
 use crate::gate::{Arrival, Worker};
@@ -37,7 +38,7 @@ where
             if matches!(&answer, Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS) {
                 watch.open();
             }
-            answer
+            answer.map(|answer| answer.map(Parting::new))
         })
     });
     let connection = http1::Builder::new()

@@ -18,7 +18,10 @@ mod crowd;
 mod frames;
 mod http1;
 mod http2;
+mod parting;
 mod patient;
+#[doc(hidden)]
+pub mod probe;
 mod proxy;
 mod serve;
 mod settings;
@@ -41,7 +44,7 @@ use self::tls::Tls;
 use crate::config::Config;
 use crate::gate::{Worker, health};
 use crate::state::{Live, Shared};
-use crate::{admin, mail};
+use crate::{acme, admin, mail};
 
 /// A gate that is serving. Dropping it stops it without waiting.
 pub struct Running {
@@ -88,7 +91,8 @@ pub fn start(shared: &Arc<Shared>) -> Result<Running, String> {
         .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
         .max(1);
     let mut sockets: Vec<_> = (0..count).map(|_| Vec::new()).collect();
-    let tls = Tls::open(&settings.tls, &shared.config.folder)?.map(Arc::new);
+    let tls = Tls::open(&settings.tls, &shared.config.folder, Arc::clone(&shared.acme))?.map(Arc::new);
+    shared.acme.follow(&shared.config.acme_names(|name| covers(&tls, name)));
     let addresses = socket::bind_all(&settings.listen, false, &mut sockets)?;
     let tls_addresses = socket::bind_all(&settings.tls.listen, true, &mut sockets)?;
     let doors = Doors { crowd: Crowd::new(settings.connections), tls: tls.clone() };
@@ -144,6 +148,11 @@ fn thread(name: String, work: impl Future<Output = ()> + Send + 'static) -> Resu
     std::thread::Builder::new().name(name.clone()).spawn(move || runtime.block_on(work)).map_err(failed)
 }
 
+/// Whether a file has a certificate for the name.
+fn covers(tls: &Option<Arc<Tls>>, name: &str) -> bool {
+    tls.as_ref().is_some_and(|tls| tls.has(name))
+}
+
 async fn keep_house(live: Arc<Live>, tls: Option<Arc<Tls>>, ended: oneshot::Receiver<()>) {
     let (stop, stopped) = oneshot::channel::<()>();
     let (trail, sessions) = (Arc::clone(&live.load().audit), Arc::clone(&live.load().sessions));
@@ -173,6 +182,7 @@ async fn keep_house(live: Arc<Live>, tls: Option<Arc<Tls>>, ended: oneshot::Rece
         () = sweep => {}
         () = health::keep(&live) => {}
         () = certificates => {}
+        () = acme::keep(&live, |name| covers(&tls, name)) => {}
         _ = ended => {}
     }
     if let Err(error) = sessions.flush().await {

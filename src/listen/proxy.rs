@@ -45,20 +45,32 @@ pub(super) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Re
     } else {
         return Err(wrong());
     }
+    // What stands behind it is nobody's business (section 2.1), though the crate looks for addresses there.
+    if header.strip_prefix(b"PROXY UNKNOWN").is_some_and(|rest| rest == b"\r\n" || is_rest_of_line(rest)) {
+        return Ok(None);
+    }
     match HeaderResult::parse(&header) {
         HeaderResult::V1(Ok(v1::Header { addresses, .. })) => Ok(match addresses {
             v1::Addresses::Tcp4(ip) => Some(ip.source_address.into()),
             v1::Addresses::Tcp6(ip) => Some(ip.source_address.into()),
             v1::Addresses::Unknown => None,
         }),
-        HeaderResult::V2(Ok(header)) => Ok(match (header.command, header.addresses) {
-            (v2::Command::Local, _) => None,
-            (_, v2::Addresses::IPv4(ip)) => Some(ip.source_address.into()),
-            (_, v2::Addresses::IPv6(ip)) => Some(ip.source_address.into()),
-            (_, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) => None,
-        }),
+        // The proxy speaks for itself, whatever else it says.
+        HeaderResult::V2(Ok(v2::Header { command: v2::Command::Local, .. })) => Ok(None),
+        // Only so do family and transport go together for a stream; others must be refused (section 2.2).
+        HeaderResult::V2(Ok(header)) => match (header.addresses, header.protocol) {
+            (v2::Addresses::IPv4(ip), v2::Protocol::Stream) => Ok(Some(ip.source_address.into())),
+            (v2::Addresses::IPv6(ip), v2::Protocol::Stream) => Ok(Some(ip.source_address.into())),
+            (v2::Addresses::Unix(_), v2::Protocol::Stream) => Ok(None),
+            (v2::Addresses::Unspecified, v2::Protocol::Unspecified) => Ok(None),
+            _ => Err(wrong()),
+        },
         HeaderResult::V1(Err(_)) | HeaderResult::V2(Err(_)) => Err(wrong()),
     }
+}
+
+fn is_rest_of_line(rest: &[u8]) -> bool {
+    rest.starts_with(b" ") && rest.ends_with(b"\r\n")
 }
 
 fn wrong() -> io::Error {
@@ -91,6 +103,7 @@ mod tests {
             ("TCP6", b"PROXY TCP6 2001:db8::7 ::1 5 80\r\n".to_vec(), Some("2001:db8::7")),
             ("UNKNOWN", b"PROXY UNKNOWN\r\n".to_vec(), None),
             ("UNKNOWN with more", b"PROXY UNKNOWN a b c d\r\n".to_vec(), None),
+            ("UNKNOWN with anything", b"PROXY UNKNOWN TCP6 1 \xff :: 2  5 x y z\r\n".to_vec(), None),
             ("v2 IPv4", binary(0x21, 0x11, &v4), Some("192.0.2.1")),
             ("v2 IPv6", binary(0x21, 0x21, &v6), Some("2001:db8::7")),
             ("v2 with extensions", binary(0x21, 0x11, &extended), Some("192.0.2.1")),
@@ -107,10 +120,14 @@ mod tests {
             ("HTTP", b"GET / HTTP/1.1\r\nHost: www.example.test\r\n\r\n".to_vec()),
             ("no line end", [&b"PROXY TCP4 "[..], &[b'1'; 200]].concat()),
             ("line feed alone", b"PROXY TCP4 192.0.2.1 10.0.0.1 5 80\n".to_vec()),
+            ("UNKNOWN and a line feed alone", b"PROXY UNKNOWN a b\n".to_vec()),
             ("no address", b"PROXY TCP4 evil 10.0.0.1 5 80\r\n".to_vec()),
             ("UDP", b"PROXY UDP4 192.0.2.1 10.0.0.1 5 80\r\n".to_vec()),
             ("v2 longer than any", [v2::PROTOCOL_PREFIX, &[0x21, 0x11, 0xff, 0xff], &[0; 70_000]].concat()),
             ("v2 of version 3", binary(0x31, 0x11, &[0; 12])),
+            ("v2 without a transport", binary(0x21, 0x10, &[0; 12])),
+            ("v2 by UDP", binary(0x21, 0x22, &[0; 36])),
+            ("v2 of no family", binary(0x21, 0x01, &[])),
             ("v2 too short for its family", binary(0x21, 0x11, &[0; 4])),
         ] {
             assert_eq!(read(&bytes).await.0, Err(io::ErrorKind::InvalidData), "{name}");

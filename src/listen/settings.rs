@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{crowd, tls};
 use crate::config::values::{Span, deserialize_from_str};
 
 /// Where the gate listens, and whom it believes.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The addresses to listen on; `["127.0.0.1:8080"]`.
@@ -20,6 +21,7 @@ pub struct Settings {
     /// The path below which the gate's own pages live; `/_gate`.
     pub prefix: Prefix,
     /// Networks of proxies before this one, whose `X-Forwarded-For` is believed; nobody's.
+    #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<IpNet>,
     /// Whether connections from those proxies begin with a PROXY header (version 1 or 2), and others are refused; no.
     pub proxy_protocol: bool,

@@ -27,6 +27,8 @@ mod message;
 mod next;
 mod outgoing;
 mod part;
+#[doc(hidden)]
+pub mod probe;
 mod relay;
 mod reply;
 mod session;

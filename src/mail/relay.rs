@@ -36,14 +36,14 @@ pub(super) struct Relay {
     pub(super) next: Next,
     /// What a CMS that asks for TLS is shown.
     pub(super) shown: Option<Shown>,
-    signer: Option<Arc<Signer>>,
-    sites: Arc<Sites>,
-    links: Arc<Links>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-    drain: Duration,
-    prefix: String,
-    messages: AtomicU64,
+    pub(super) signer: Option<Arc<Signer>>,
+    pub(super) sites: Arc<Sites>,
+    pub(super) links: Arc<Links>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) drain: Duration,
+    pub(super) prefix: String,
+    pub(super) messages: AtomicU64,
 }
 
 /// A relay that listens and does not yet take anything.

@@ -115,7 +115,7 @@ pub(super) async fn converse(stream: TcpStream, relay: Arc<Relay>, stopped: watc
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    fn new(stream: S, relay: Arc<Relay>, stopped: watch::Receiver<bool>, is_secure: bool) -> Self {
+    pub(super) fn new(stream: S, relay: Arc<Relay>, stopped: watch::Receiver<bool>, is_secure: bool) -> Self {
         Self {
             stream,
             relay,
@@ -129,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Talks until it is over, or until it is to go on through TLS.
-    async fn talk_out(&mut self) -> Option<TlsAcceptor> {
+    pub(super) async fn talk_out(&mut self) -> Option<TlsAcceptor> {
         let Err(end) = self.talk().await;
         self.reset().await;
         match end {

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::values::{SecretSource, Size, Span, deserialize_from_str};
 
 /// Where mail goes, and whose is taken.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The next mail server, or a folder; `smtp://127.0.0.1:25`.
@@ -29,12 +30,13 @@ pub struct Settings {
 }
 
 /// The relay for the CMS's own mail.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Relay {
     /// The address to listen on; none: no mail is taken.
     pub listen: Option<SocketAddr>,
     /// The networks whose mail is taken; this machine's own addresses.
+    #[schemars(with = "Vec<String>")]
     pub accept_from: Vec<IpNet>,
     /// The largest message; 50 MiB.
     pub message_limit: Size,
@@ -76,7 +78,7 @@ impl Default for Relay {
 }
 
 /// A certificate with its key, both PEM files, relative to the folder of `proxy.toml`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
     /// The certificate, and those between it and its authority behind it.
@@ -86,7 +88,7 @@ pub struct Identity {
 }
 
 /// A DKIM key and its name: the public one is to be found at `selector._domainkey.domain`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dkim {
     /// The domain of the messages' authors. Others' messages are not signed.

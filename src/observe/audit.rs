@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 
@@ -38,7 +39,7 @@ use crate::secret::Secret;
 use crate::store::{AuditAccount, AuditRow, AuditStore, StoreError};
 
 /// `[audit]` of `proxy.toml`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// How long events stay in the store; default `"90d"`. `"0"` keeps none: there are only the lines of the log.

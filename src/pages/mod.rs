@@ -44,6 +44,7 @@ use bytes::Bytes;
 use fluent_bundle::FluentValue;
 use http::Response;
 use minijinja::{Value, context};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use assets::Asset;
@@ -62,7 +63,7 @@ use templates::Templates;
 use view::{Sheet, View};
 
 /// `[pages]` of proxy.toml.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// A folder whose `*.html`, `messages/*.ftl` and `assets/*` replace ours, file by file. Default: none.

@@ -12,6 +12,13 @@ use super::normal;
 use crate::random::{self, Random};
 use crate::secret::Secret;
 
+/// The dearest hashes that are compared with, so that a damaged file makes no sign-in last for hours: argon2id's memory in KiB
+/// (4 GiB) and passes, bcrypt's cost (about 4 s), sha-crypt's rounds (about 1 s).
+const MOST_MEMORY: u32 = 4 << 20;
+const MOST_PASSES: u32 = 64;
+const MOST_BCRYPT_COST: u32 = 16;
+const MOST_ROUNDS: u32 = 1_000_000;
+
 /// What hashing with argon2id costs.
 #[derive(Clone, Debug)]
 pub struct Costs(Params);
@@ -22,6 +29,11 @@ impl Costs {
     /// # Errors
     /// One sentence, when argon2 cannot work with that.
     pub fn new(memory: u32, passes: u32, lanes: u32) -> Result<Self, String> {
+        if memory > MOST_MEMORY || passes > MOST_PASSES {
+            return Err(format!(
+                "[local_users] asks for too much; memory may be up to {MOST_MEMORY} KiB, passes up to {MOST_PASSES}"
+            ));
+        }
         Params::new(memory, passes, lanes, None)
             .map(Self)
             .map_err(|error| format!("[local_users] cannot be used: {error}; memory must be 8 KiB a lane at least, passes and lanes 1"))
@@ -78,16 +90,25 @@ pub enum Verified {
 }
 
 impl Hash {
-    /// Reads what [`Self::text`] wrote, or a hash of `htpasswd` or `crypt`.
+    /// Reads what [`Self::text`] wrote, or a hash of `htpasswd` or `crypt`; none that would take all day.
     pub fn parse(text: &str) -> Option<Self> {
         let scheme = if text.starts_with("$argon2id$") {
-            PasswordHash::new(text).ok().filter(|hash| hash.salt.is_some() && hash.hash.is_some())?;
+            let hash =
+                PasswordHash::new(text).ok().filter(|hash| hash.salt.is_some() && hash.hash.is_some())?;
+            let costs = Params::try_from(&hash).ok()?;
+            if costs.m_cost() > MOST_MEMORY || costs.t_cost() > MOST_PASSES {
+                return None;
+            }
             Scheme::Argon2id
         } else if ["$2y$", "$2b$", "$2a$"].iter().any(|prefix| text.starts_with(prefix)) {
-            text.parse::<bcrypt::HashParts>().ok()?;
+            text.parse::<bcrypt::HashParts>().ok().filter(|parts| parts.get_cost() <= MOST_BCRYPT_COST)?;
             Scheme::Bcrypt
         } else if text.starts_with("$5$") || text.starts_with("$6$") {
             sha_crypt::PasswordHash::new(text).ok()?;
+            let rounds = text.split('$').find_map(|part| part.strip_prefix("rounds="));
+            if !rounds.is_none_or(|rounds| rounds.parse().is_ok_and(|rounds: u32| rounds <= MOST_ROUNDS)) {
+                return None;
+            }
             Scheme::ShaCrypt
         } else if let Some(rest) = text.strip_prefix("$apr1$") {
             let (salt, sum) = rest.split_once('$')?;
@@ -277,6 +298,30 @@ mod tests {
         ] {
             assert_eq!(Hash::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_would_take_all_day_is_not_compared_with() {
+        let argon2 = |costs: &str| format!("$argon2id$v=19${costs}$c2FsdHNhbHRzYWx0$AAAAAAAAAAAAAAAAAAAAAA");
+        let sha = |rounds: &str| {
+            format!(
+                "$6${rounds}saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/"
+            )
+        };
+        let bcrypt = |cost: u8| format!("$2y${cost}$abcdefghijklmnopqrstuuO3vLOGQXwhZWtUwPiVVDJzmy9mtg9oC");
+        for (row, text, is_taken) in [
+            ("argon2id", argon2("m=4194304,t=64,p=1"), true),
+            ("too much memory", argon2("m=4194305,t=1,p=1"), false),
+            ("too many passes", argon2("m=64,t=65,p=1"), false),
+            ("sha512-crypt", sha("rounds=1000000$"), true),
+            ("without rounds", sha(""), true),
+            ("too many rounds", sha("rounds=1000001$"), false),
+            ("bcrypt", bcrypt(16), true),
+            ("too dear", bcrypt(17), false),
+        ] {
+            assert_eq!(Hash::parse(&text).is_some(), is_taken, "{row}");
+        }
+        assert!(Costs::new(MOST_MEMORY + 1, 1, 1).is_err() && Costs::new(64, MOST_PASSES + 1, 1).is_err());
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod htpasswd;
 mod policy;
 mod pool;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -38,7 +39,7 @@ pub use self::policy::{LONGEST, Unfit, check};
 pub use self::pool::{Busy, Hasher};
 
 /// `[local_users]` of `proxy.toml`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The memory that a hash needs; 19 MiB (OWASP). At least 8 KiB for each lane.

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::config::values::{SecretSource, Span};
 
 /// How forgotten passwords are handled.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Whether the gate offers it; yes. If not, the pages are not found and nothing links to them.
@@ -56,7 +57,7 @@ impl Default for Settings {
 }
 
 /// Whose form a person sets a new password in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Form {
     /// The gate's.
@@ -66,7 +67,7 @@ pub enum Form {
 }
 
 /// A header that marks a request as trusted.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrustHeader {
     /// Its name.
@@ -76,7 +77,7 @@ pub struct TrustHeader {
 }
 
 /// What a request must have to use the CMS's forms without a session. All that is given must hold.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedRequests {
     /// Its `User-Agent`, to the letter.
@@ -85,6 +86,7 @@ pub struct TrustedRequests {
     #[serde(default)]
     pub header: bool,
     /// Where it must come from.
+    #[schemars(with = "Vec<String>")]
     pub networks: Vec<IpNet>,
     /// Which paths, directly below the site, it may ask for.
     pub paths: Vec<String>,

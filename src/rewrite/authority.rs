@@ -149,8 +149,13 @@ impl Name {
                     return ends_authority(text, after, end)
                         .map(|()| Port { end: after, colon: Some((at, digits)) });
                 }
-                // `host:` and no port: a colon of the sentence.
-                return if portless { Ok(Port { end: at, colon: None }) } else { Err(Miss::No) };
+                // `host:` and no port: a colon of the sentence, unless it is glued to what follows (`//user:password@host`).
+                return match read(text, digits, end) {
+                    Read::More => Err(Miss::More),
+                    Read::Char(c, _) if is_host_char(c) => Err(Miss::No),
+                    _ if portless => Ok(Port { end: at, colon: None }),
+                    _ => Err(Miss::No),
+                };
             }
         }
         if !portless {

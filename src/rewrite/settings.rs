@@ -1,9 +1,10 @@
 //! `[site.rewrite]` of `proxy.toml`: what is rewritten besides what is known, and what is done about what stays.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// `[site.rewrite]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Further media types of text, such as `application/x-foo`; none.
@@ -25,7 +26,7 @@ impl Default for Settings {
 }
 
 /// What is done about an internal name in what leaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Leaks {
     /// It is logged, with path and count.

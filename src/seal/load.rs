@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, de};
 
 use super::Sealer;
-use crate::config::values::{SecretFile, SecretSource};
+use crate::config::values::{SecretFile, SecretSource, schema_as};
 use crate::random::{self, Random};
 use crate::secret::Secret;
 
@@ -44,6 +44,8 @@ impl Secrets {
         std::iter::once(&self.first).chain(&self.older)
     }
 }
+
+schema_as!(Secrets, one or many SecretSource);
 
 impl<'de> Deserialize<'de> for Secrets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

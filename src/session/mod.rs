@@ -24,6 +24,7 @@ mod upkeep;
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::clock::Timestamp;
@@ -36,7 +37,7 @@ pub use self::sessions::{NewSession, Sessions};
 pub use self::shown::{Shown, moment};
 
 /// The section `[session]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// How long a session may lie unused; default `"30m"`, more than none.

@@ -14,6 +14,9 @@ use super::Problem;
 /// How often a store that failed is tried.
 const TRY_EVERY: Duration = Duration::from_secs(2);
 
+/// The smallest page SQLite has, in bytes: a database that was opened is not smaller.
+const SMALLEST: u64 = 512;
+
 /// How a store is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
@@ -45,7 +48,8 @@ struct Failing {
 impl Monitor {
     /// Over `file`, which is open.
     pub(super) fn new(file: &Path) -> io::Result<Self> {
-        Ok(Self { file: file.to_owned(), identity: identity(file)?, failing: Mutex::default() })
+        let data = fs::metadata(file)?;
+        Ok(Self { file: file.to_owned(), identity: (data.dev(), data.ino()), failing: Mutex::default() })
     }
 
     pub(super) fn health(&self) -> Health {
@@ -90,8 +94,10 @@ impl Monitor {
     }
 
     fn check_place(&self) -> Result<(), Problem> {
-        match identity(&self.file) {
-            Ok(found) if found == self.identity => Ok(()),
+        match fs::metadata(&self.file) {
+            // SQLite would not notice: it has read it before, and writes to its log.
+            Ok(data) if data.len() < SMALLEST => Err(Problem::Damaged),
+            Ok(data) if (data.dev(), data.ino()) == self.identity => Ok(()),
             Ok(_) => Err(Problem::Moved),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Problem::Moved),
             Err(error) => Err(Problem::Unreachable(error)),
@@ -118,8 +124,4 @@ impl Monitor {
     fn failing(&self) -> MutexGuard<'_, Option<Failing>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn identity(file: &Path) -> io::Result<(u64, u64)> {
-    fs::metadata(file).map(|data| (data.dev(), data.ino()))
 }

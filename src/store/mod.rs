@@ -22,11 +22,12 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 use tokio::sync::watch;
 
 use crate::clock::Timestamp;
-use crate::config::values::{SecretFile, SecretSource};
+use crate::config::values::{SecretFile, SecretSource, schema_as};
 use crate::seal::Secrets;
 
 pub use self::accounts::{
@@ -39,7 +40,7 @@ pub use self::held::{HeldClaim, HeldFate, HeldForms, HeldId, HeldLine, HeldOwner
 pub use self::rows::{Groups, SessionKey, SessionRow, SessionUpdate};
 
 /// The section `[store]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Where the store is; default `"sqlite:var/lychgate.db"`.
@@ -86,6 +87,8 @@ impl FromStr for StoreUrl {
         }
     }
 }
+
+schema_as!(StoreUrl, String);
 
 impl<'de> Deserialize<'de> for StoreUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

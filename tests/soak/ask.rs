@@ -92,7 +92,7 @@ pub const FAULTS: &[(&str, bool, Shown)] = &[
     ("breaks off in the head", true, Shown::Status(502)),
     ("answers garbage", true, Shown::Status(502)),
     ("two framings", true, Shown::Status(502)),
-    ("two lengths", false, Shown::Status(502)),
+    ("two lengths", true, Shown::Status(502)),
     ("101 unasked", true, Shown::Status(502)),
     ("stalls before the head", true, Shown::Status(504)),
     ("breaks off in the body", false, Shown::Broken),

@@ -96,12 +96,28 @@ impl Wire {
     /// The next frame; `None` when the connection has ended.
     pub fn frame(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
-        self.0.read_exact(&mut head).ok()?;
+        self.fill(&mut head)?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let mut payload = vec![0; length];
-        self.0.read_exact(&mut payload).ok()?;
+        self.fill(&mut payload)?;
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
         Some(Frame { kind: head[3], flags: head[4], stream, payload })
+    }
+
+    /// Reads so many bytes, even where the other side takes none any more: it may have said why.
+    fn fill(&mut self, mut room: &mut [u8]) -> Option<()> {
+        while !room.is_empty() {
+            match self.0.conn.reader().read(room) {
+                Ok(0) => return None,
+                Ok(count) => room = &mut room[count..],
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.0.conn.read_tls(&mut self.0.sock).ok()?;
+                    self.0.conn.process_new_packets().ok()?;
+                }
+                Err(_) => return None,
+            }
+        }
+        Some(())
     }
 
     /// Waits for the head of the answer on a stream, or its end.

@@ -60,8 +60,13 @@ impl Gate {
 
     /// From a whole `proxy.toml`.
     pub fn from_toml(toml: &str) -> Self {
+        Self::from_toml_at(toml, Timestamp::from_millis(1_700_000_000_000))
+    }
+
+    /// The same at another time.
+    pub fn from_toml_at(toml: &str, start: Timestamp) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the gate's files");
-        let clock = ManualClock::at(Timestamp::from_millis(1_700_000_000_000));
+        let clock = ManualClock::at(start);
         let mut gate = Self {
             address: ([127, 0, 0, 1], 0).into(),
             tls: None,

@@ -9,6 +9,7 @@ pub mod journey;
 pub mod local;
 pub mod mailer;
 pub mod mailsink;
+pub mod pebble;
 pub mod pki;
 pub mod raw;
 pub mod secure;

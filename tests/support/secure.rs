@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::gate::HOST;
 use super::pki::{Authority, Signed};
@@ -15,7 +15,7 @@ pub type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// How a client shakes hands.
 pub struct Client<'a> {
-    pub authority: &'a Authority,
+    pub roots: RootCertStore,
     pub name: &'a str,
     pub versions: &'a [&'static rustls::SupportedProtocolVersion],
     pub protocols: &'a [&'a [u8]],
@@ -24,8 +24,13 @@ pub struct Client<'a> {
 
 impl<'a> Client<'a> {
     /// One that asks for [`HOST`] and takes any version, without ALPN.
-    pub fn new(authority: &'a Authority) -> Self {
-        Self { authority, name: HOST, versions: rustls::ALL_VERSIONS, protocols: &[], certificate: None }
+    pub fn new(authority: &Authority) -> Self {
+        Self::trusting(authority.roots())
+    }
+
+    /// The same, with other roots.
+    pub fn trusting(roots: RootCertStore) -> Self {
+        Self { roots, name: HOST, versions: rustls::ALL_VERSIONS, protocols: &[], certificate: None }
     }
 
     pub fn config(&self) -> ClientConfig {
@@ -33,7 +38,7 @@ impl<'a> Client<'a> {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(self.versions)
             .unwrap()
-            .with_root_certificates(self.authority.roots());
+            .with_root_certificates(self.roots.clone());
         let mut config = match self.certificate {
             None => builder.with_no_client_auth(),
             Some(signed) => {

@@ -7,6 +7,7 @@ mod streams;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http2;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use self::streams::{State, Streams};
 use super::Stop;
 use super::frames::Frames;
+use super::parting::Parting;
 use super::serve::told;
 use super::strict::LARGEST_HEAD;
 use crate::gate::{Arrival, Worker};
@@ -42,6 +44,9 @@ const HEADER_TABLE: u32 = 4096;
 const FRAME: u32 = 16 * 1024;
 /// A client that may have gone without a word is asked after so long without a frame, and given so long to answer.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+/// A client that was told to go, and has nothing to wait for, gets so long to say that it heard: some round trips, in which what
+/// it was just asking may still arrive (RFC 9113, section 6.8).
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How often streams are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -59,12 +64,13 @@ where
     let server = &shared.config.server;
     let streams =
         Arc::new(Streams::new(server.header_timeout.as_duration(), server.write_timeout.as_duration()));
+    let answered = Arc::new(AtomicBool::new(false));
     let service = service_fn(|request| {
         let (worker, streams) = (Arc::clone(worker), Arc::clone(&streams));
         async move {
             let asked = streams.begin();
             let answer = worker.handle(arrival, request).await;
-            answer.map(|answer| answer.map(|body| asked.answer(body)))
+            answer.map(|answer| answer.map(|body| Parting::new(asked.answer(body))))
         }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -80,29 +86,38 @@ where
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(PING.0)
         .keep_alive_timeout(PING.1)
-        .serve_connection(TokioIo::new(Frames::new(stream)), service);
+        .serve_connection(TokioIo::new(Frames::new(stream, Arc::clone(&answered))), service);
     let mut connection = std::pin::pin!(connection);
     let mut ticks = tokio::time::interval(LOOK);
-    let (mut ending, mut stopping) = (None, false);
+    let (mut told_to_go, mut stopping, mut quiet_since) = (false, false, None);
     loop {
         tokio::select! {
             ended = connection.as_mut() => return ended.map_err(io::Error::other),
             () = told(stopped), if !stopping => {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                if !std::mem::replace(&mut told_to_go, true) {
+                    answered.store(false, Ordering::Relaxed);
+                    connection.as_mut().graceful_shutdown();
+                }
             }
-            now = ticks.tick() => match streams.look() {
-                State::Busy => ending = None,
-                State::Stuck => return Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads no answer")),
-                State::Idle => match ending {
-                    None => {
-                        ending = Some(now);
+            now = ticks.tick() => {
+                let state = streams.look();
+                match state {
+                    State::Stuck => return Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads no answer")),
+                    State::Idle if !told_to_go => {
+                        told_to_go = true;
+                        answered.store(false, Ordering::Relaxed);
                         connection.as_mut().graceful_shutdown();
                     }
-                    // It was told to go, and did not.
-                    Some(since) if now - since > PING.1 => return Ok(()),
-                    Some(_) => {}
-                },
+                    _ => {}
+                }
+                // hyper asks by a PING whether it was heard, and waits for the answer for ever. Who answers is there, and may still
+                // be reading what hyper holds for it; so only who does not is left.
+                if !told_to_go || state == State::Busy || answered.load(Ordering::Relaxed) {
+                    quiet_since = None;
+                } else if now - *quiet_since.get_or_insert(now) >= FAREWELL {
+                    return Ok(());
+                }
             }
         }
     }

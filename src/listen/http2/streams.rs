@@ -21,6 +21,8 @@ use crate::visit::Body;
 pub(super) enum State {
     /// Something is asked or answered.
     Busy,
+    /// Nothing is.
+    Quiet,
     /// Nothing has been for as long as a connection may be idle.
     Idle,
     /// All that is answered is not read.
@@ -88,7 +90,7 @@ impl Streams {
             }
             match given_up {
                 0 if now - inner.used > self.idle_limit => State::Idle,
-                0 => State::Busy,
+                0 => State::Quiet,
                 _ => State::Stuck,
             }
         })
@@ -178,7 +180,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(streams.look(), State::Stuck);
         assert!(watched.collect().await.is_err());
-        assert_eq!(streams.look(), State::Busy, "and a moment later it may ask again");
+        assert_eq!(streams.look(), State::Quiet, "and a moment later it may ask again");
     }
 
     #[tokio::test]

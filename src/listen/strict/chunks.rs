@@ -1,5 +1,7 @@
 //! Where a chunked body ends (RFC 9112, section 7.1), read strictly: CR LF and nothing else ends a line.
 
+use super::head::is_token;
+
 /// How far a chunked body has been read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Chunks {
@@ -24,6 +26,9 @@ enum At {
     DataEndFeed,
     /// At the beginning of a trailer line, or of the empty one.
     Trailer,
+    /// In the name of a trailer field.
+    TrailerName,
+    /// In its value.
     InTrailer,
     TrailerEnd,
     LastFeed,
@@ -84,7 +89,11 @@ impl Chunks {
             (At::DataEnd, b'\r') => At::DataEndFeed,
             (At::DataEndFeed, b'\n') => At::default(),
             (At::Trailer, b'\r') => At::LastFeed,
-            (At::Trailer | At::InTrailer, b'\t' | b' '..=b'~' | 0x80..) => self.idle(At::InTrailer)?,
+            // Trailers are dropped, but who would not take them for fields sees another end, or none: a line that goes on
+            // from the one before, one without a colon.
+            (At::Trailer | At::TrailerName, _) if is_token(&byte) => self.idle(At::TrailerName)?,
+            (At::TrailerName, b':') => self.idle(At::InTrailer)?,
+            (At::InTrailer, b'\t' | b' '..=b'~' | 0x80..) => self.idle(At::InTrailer)?,
             (At::InTrailer, b'\r') => At::TrailerEnd,
             (At::TrailerEnd, b'\n') => At::Trailer,
             (At::LastFeed, b'\n') => return Ok(true),
@@ -117,6 +126,10 @@ mod tests {
             ("line feed alone in an extension (CVE-2025-22871)", "5;a\nb\r\nhello\r\n0\r\n\r\n", None),
             ("line feed alone at the end", "0\r\n\n", None),
             ("line feed alone in a trailer", "0\r\nX: y\nZ: a\r\n\r\n", None),
+            ("a trailer whose name is none", "0\r\ncame_from=X: y\r\n\r\n", None),
+            ("a trailer without a name", "0\r\n: y\r\n\r\n", None),
+            ("a trailer without a colon", "0\r\nX\r\n\r\n", None),
+            ("a trailer that goes on", "0\r\nX: y\r\n z\r\n\r\n", None),
             ("data too long", "3\r\nhello\r\n0\r\n\r\n", None),
             ("no size", "\r\nhello\r\n0\r\n\r\n", None),
             ("sign", "+5\r\nhello\r\n0\r\n\r\n", None),

@@ -123,7 +123,7 @@ fn number(value: &[u8]) -> Result<u64, Refusal> {
 }
 
 /// RFC 9110, section 5.6.2. Ranges: this is asked for every byte of every name.
-const fn is_token(byte: &u8) -> bool {
+pub(super) const fn is_token(byte: &u8) -> bool {
     matches!(
         byte,
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'.' | b'^'..=b'`' | b'|' | b'~'

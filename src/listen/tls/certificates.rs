@@ -5,49 +5,67 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::Pair;
-use super::inspect::Inspected;
-use crate::tls;
+use crate::acme::{Acme, Found};
+use crate::tls::{self, Inspected};
 
-/// Certificates by the names in them.
+/// Certificates in files by the names in them; what they do not have is asked of [`Acme`].
 pub(super) struct Certificates {
     /// Lower-case names; `*.example.org` stands for one label before it (RFC 6125, section 6.4.3).
     by_name: HashMap<String, Arc<CertifiedKey>>,
     /// For who asks for no name, or for one that none has: the browser says what is wrong better than an alert does.
-    first: Arc<CertifiedKey>,
+    first: Option<Arc<CertifiedKey>>,
+    acme: Arc<Acme>,
 }
 
 impl Certificates {
-    pub(super) fn load(pairs: &[Pair], folder: &Path, provider: &CryptoProvider) -> Result<Self, String> {
+    pub(super) fn load(pairs: &[Pair], folder: &Path, acme: Arc<Acme>) -> Result<Self, String> {
         let mut by_name = HashMap::new();
         let mut first = None;
         for pair in pairs {
-            let certified = Arc::new(certified(pair, folder, provider)?);
+            let certified = Arc::new(certified(pair, folder)?);
             let names = certified.cert.first().map(|leaf| Inspected::of(leaf)).transpose();
             for name in names.ok().flatten().map(|inspected| inspected.names).unwrap_or_default() {
                 by_name.entry(name).or_insert_with(|| Arc::clone(&certified));
             }
             first.get_or_insert(certified);
         }
-        let first =
-            first.ok_or("[server.tls] has no certificate; write certificate = \"…\" and key = \"…\"")?;
-        Ok(Self { by_name, first })
+        Ok(Self { by_name, first, acme })
     }
 
-    fn find(&self, name: &str) -> &Arc<CertifiedKey> {
-        let name = name.to_ascii_lowercase();
+    /// The certificate in a file that has the name, in lower case.
+    pub(super) fn in_files(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
         let wildcard = || name.split_once('.').and_then(|(_, rest)| self.by_name.get(&format!("*.{rest}")));
-        self.by_name.get(&name).or_else(wildcard).unwrap_or(&self.first)
+        self.by_name.get(name).or_else(wildcard)
+    }
+
+    fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        let name = name.to_ascii_lowercase();
+        if let Some(certificate) = self.in_files(&name) {
+            return Some(Arc::clone(certificate));
+        }
+        match self.acme.find(&name) {
+            Found::Certificate(certificate) => Some(certificate),
+            // Another's would be one to click away; a refusal is none.
+            Found::NotYet => {
+                tracing::debug!(name, "a handshake for a name that has no certificate yet");
+                None
+            }
+            Found::Unknown => self.first(),
+        }
+    }
+
+    fn first(&self) -> Option<Arc<CertifiedKey>> {
+        self.first.clone().or_else(|| self.acme.first())
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(hello.server_name().map_or(&self.first, |name| self.find(name))))
+        hello.server_name().map_or_else(|| self.first(), |name| self.find(name))
     }
 }
 
@@ -57,22 +75,9 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// A certificate with its key, which must be the one it was made for.
-fn certified(pair: &Pair, folder: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
-    let (certificate, key) = (folder.join(&pair.certificate), folder.join(&pair.key));
-    let chain = tls::read_certificates(&certificate)?;
-    let signer = provider.key_provider.load_private_key(tls::read_key(&key)?).map_err(|_| {
-        format!("the private key {} is of no kind that is supported; use ECDSA P-256 or P-384, Ed25519, or RSA from 2048 bits", key.display())
-    })?;
-    let mut certified = CertifiedKey::new(chain, signer);
-    certified.keys_match().map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => format!(
-            "the private key {} does not belong to the certificate {}; name the key it was made with",
-            key.display(),
-            certificate.display()
-        ),
-        error => format!("the certificate {} cannot be used: {error}", certificate.display()),
-    })?;
+/// A certificate with its key and what is stapled to it.
+fn certified(pair: &Pair, folder: &Path) -> Result<CertifiedKey, String> {
+    let mut certified = tls::certified(&folder.join(&pair.certificate), &folder.join(&pair.key))?;
     if let Some(file) = &pair.ocsp {
         let file = folder.join(file);
         let response = std::fs::read(&file)

@@ -15,14 +15,16 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use rustls::server::WebPkiClientVerifier;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use self::certificates::Certificates;
 pub(crate) use self::inspect::warnings;
 pub(crate) use self::settings::{Pair, Settings};
+use crate::acme::Acme;
 use crate::tls;
 
 /// The protocols a visitor may choose from, the better first (RFC 7301).
@@ -34,8 +36,15 @@ pub(in crate::listen) const H2: &[u8] = b"h2";
 pub(super) struct Tls {
     settings: Settings,
     folder: PathBuf,
-    config: ArcSwap<ServerConfig>,
+    acme: Arc<Acme>,
+    loaded: ArcSwap<Loaded>,
     seen: Mutex<Vec<Seen>>,
+}
+
+/// What handshakes are done with.
+pub(crate) struct Loaded {
+    config: Arc<ServerConfig>,
+    certificates: Arc<Certificates>,
 }
 
 /// What a file looked like when it was last read. The inode is in it for files that are replaced within a second.
@@ -51,13 +60,13 @@ impl Tls {
     ///
     /// # Errors
     /// One sentence that names the file that cannot be used.
-    pub(super) fn open(settings: &Settings, folder: &Path) -> Result<Option<Self>, String> {
+    pub(super) fn open(settings: &Settings, folder: &Path, acme: Arc<Acme>) -> Result<Option<Self>, String> {
         if !settings.is_on() {
             return Ok(None);
         }
         let seen = Mutex::new(look(settings, folder));
-        let config = ArcSwap::new(load(settings, folder)?);
-        Ok(Some(Self { settings: settings.clone(), folder: folder.to_owned(), config, seen }))
+        let loaded = ArcSwap::from_pointee(load(settings, folder, Arc::clone(&acme))?);
+        Ok(Some(Self { settings: settings.clone(), folder: folder.to_owned(), acme, loaded, seen }))
     }
 
     /// Loads anew what has changed. Connections that stand keep what they have.
@@ -70,28 +79,43 @@ impl Tls {
             }
             *seen = now;
         }
-        match load(&self.settings, &self.folder) {
-            Ok(config) => {
-                self.config.store(config);
+        match load(&self.settings, &self.folder, Arc::clone(&self.acme)) {
+            Ok(loaded) => {
+                self.loaded.store(Arc::new(loaded));
                 tracing::info!("the certificates were read anew");
             }
             Err(sentence) => tracing::error!("{sentence}; the certificates read before stay in use"),
         }
     }
 
+    /// Whether a file has a certificate for the name, in lower case.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.loaded.load().certificates.in_files(name).is_some()
+    }
+
     /// The handshake.
     ///
     /// # Errors
-    /// Any of rustls; `TimedOut` when the visitor takes longer than agreed.
+    /// Any of rustls; `TimedOut` when the visitor takes longer than agreed; `ConnectionAborted` when it was a challenge, which was
+    /// answered, and after which nothing is said (RFC 8737, section 3).
     pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
     ) -> io::Result<TlsStream<S>> {
-        let acceptor = TlsAcceptor::from(self.config.load_full());
+        let config = Arc::clone(&self.loaded.load().config);
+        let handshake = async {
+            if !self.acme.has_handshakes() {
+                return TlsAcceptor::from(config).accept(stream).await;
+            }
+            let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+            let Some(challenge) = self.acme.handshake(&begun.client_hello()) else {
+                return begun.into_stream(config).await;
+            };
+            begun.into_stream(challenge).await?.shutdown().await?;
+            Err(io::Error::new(io::ErrorKind::ConnectionAborted, "an ACME challenge was answered"))
+        };
         let limit: Duration = self.settings.handshake_timeout.as_duration();
-        tokio::time::timeout(limit, acceptor.accept(stream))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        tokio::time::timeout(limit, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -99,9 +123,9 @@ impl Tls {
 ///
 /// # Errors
 /// One sentence that names the file.
-pub(crate) fn load(settings: &Settings, folder: &Path) -> Result<Arc<ServerConfig>, String> {
+pub(crate) fn load(settings: &Settings, folder: &Path, acme: Arc<Acme>) -> Result<Loaded, String> {
     let provider = tls::provider();
-    let certificates = Certificates::load(&settings.pairs()?, folder, &provider)?;
+    let certificates = Arc::new(Certificates::load(&settings.pairs()?, folder, acme)?);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS cannot be set up: {error}"))?;
@@ -117,12 +141,12 @@ pub(crate) fn load(settings: &Settings, folder: &Path) -> Result<Arc<ServerConfi
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let mut config = builder.with_cert_resolver(Arc::new(certificates));
+    let mut config = builder.with_cert_resolver(Arc::clone(&certificates) as _);
     config.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
     // Keys of this configuration alone: what a former client_ca vouched for is not resumed under a new one.
     config.ticketer =
         rustls::crypto::ring::Ticketer::new().map_err(|error| format!("TLS cannot be set up: {error}"))?;
-    Ok(Arc::new(config))
+    Ok(Loaded { config: Arc::new(config), certificates })
 }
 
 /// What all the files look like now.

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::super::settings::Address;
+use crate::acme;
 use crate::config::values::Span;
 
 /// Where visitors come in through TLS, and with which certificates.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The addresses to listen on; none.
@@ -21,6 +24,9 @@ pub struct Settings {
     pub ocsp: Option<PathBuf>,
     /// Further certificates, chosen by the name the visitor asks for.
     pub certificates: Vec<Pair>,
+    /// Certificates that the gate fetches and renews by itself; none. For a name that a file has, the file is used.
+    #[schemars(with = "Option<acme::Settings>")]
+    pub acme: Option<Spanned<acme::Settings>>,
     /// The authorities of visitors' certificates, PEM. A visitor may then show one; rules ask for it with `client_certificate = true`.
     pub client_ca: Option<PathBuf>,
     /// How long browsers are to insist on https (RFC 6797); 30 d. `"0"` does not say.
@@ -39,6 +45,7 @@ impl Default for Settings {
             key: None,
             ocsp: None,
             certificates: Vec::new(),
+            acme: None,
             client_ca: None,
             hsts: Span::minutes(30 * 24 * 60),
             handshake_timeout: Span::seconds(10),
@@ -47,7 +54,7 @@ impl Default for Settings {
 }
 
 /// A certificate and its key.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pair {
     /// The chain, PEM, the site's own first.
@@ -86,9 +93,9 @@ impl Settings {
             }
         };
         let pairs: Vec<Pair> = first.into_iter().chain(self.certificates.iter().cloned()).collect();
-        if pairs.is_empty() && self.is_on() {
+        if pairs.is_empty() && self.acme.is_none() && self.is_on() {
             return Err(
-                "[server.tls] listens but has no certificate; write certificate = \"…\" and key = \"…\""
+                "[server.tls] listens but has no certificate; write certificate = \"…\" and key = \"…\", or acme = { directory = \"https://…\" }"
                     .to_owned(),
             );
         }
