@@ -465,7 +465,7 @@ async fn a_path_that_is_public_is_left_alone() {
 async fn no_range_cuts_an_internal_name_into_parts_that_nobody_knows() {
     let standin = StandIn::answering(|request| {
         let text = format!("see http://{}/Plone/a", request.header("x-inside").unwrap_or_default());
-        let Some(range) = request.headers.get_all("range").iter().last() else {
+        let Some(range) = request.headers.get_all("range").iter().next_back() else {
             return Canned {
                 status: 200,
                 headers: vec![("content-type".into(), "text/plain".into())],
