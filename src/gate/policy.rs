@@ -68,7 +68,7 @@ impl Rule {
     pub fn closing(folder: &[u8]) -> Self {
         let path = folder.iter().chain(b"/").map(|byte| Piece::Byte(*byte)).chain([Piece::Anything]);
         Self {
-            path: Pattern(path.collect()),
+            path: Pattern::new(path.collect()),
             networks: Vec::new(),
             client_certificate: false,
             access: Access::Deny,
@@ -116,16 +116,15 @@ impl Settings {
     /// that place counts.
     fn acquired(&self, path: &[u8]) -> impl Iterator<Item = &Rule> {
         let rules = if self.acquires { self.rules.as_slice() } else { &[] };
-        let decides = rules.iter().find(|rule| rule.path.matches(path));
+        let decided = rules.iter().find(|rule| rule.path.matches(path)).map(|rule| rule.path.place());
         rules.iter().filter(|rule| rule.closes()).filter(move |rule| {
-            let named = decides.map(|rule| rule.path.place()).filter(|place| rule.path.is_found_at(place));
-            let behind = match named {
-                Some(place) => segments(&place).count(),
+            let behind = match decided.as_ref().filter(|place| rule.path.is_found_at(place)) {
+                Some(place) => segments(place).count(),
                 // Order has decided already.
                 None if rule.path.matches(path) => 1,
                 None => 0,
             };
-            !(behind > 0 && rule.path.is_anywhere()) && rule.path.is_found_at(&tail(path, behind))
+            !(behind > 0 && rule.path.is_anywhere()) && rule.path.is_found_at(tail(path, behind))
         })
     }
 
@@ -152,7 +151,7 @@ impl Settings {
     pub fn access_below(&self, path: &[u8], from: From) -> Access {
         // The folder itself may have been found elsewhere.
         let elsewhere = if self.acquires { segments(path).count() } else { 1 };
-        let folders = (0..elsewhere.max(1)).map(|behind| self.access_within(&tail(path, behind), from));
+        let folders = (0..elsewhere.max(1)).map(|behind| self.access_within(tail(path, behind), from));
         folders.max().unwrap_or_default()
     }
 
@@ -177,11 +176,13 @@ fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The path without its first `count` names.
-fn tail(path: &[u8], count: usize) -> Vec<u8> {
-    if count == 0 {
-        return path.to_vec();
-    }
-    segments(path).skip(count).fold(Vec::new(), |path, segment| [&path[..], b"/", segment].concat())
+fn tail(path: &[u8], count: usize) -> &[u8] {
+    (0..count).fold(path, |path, _| {
+        let name = path.iter().position(|byte| *byte != b'/').unwrap_or(path.len());
+        let rest = path.get(name..).unwrap_or_default();
+        let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+        rest.get(end..).unwrap_or_default()
+    })
 }
 
 /// The path as servers read it that take `;` for the beginning of parameters of a segment (RFC 3986, section 3.3), as those of Java
@@ -199,7 +200,11 @@ pub fn without_parameters(path: &[u8]) -> Option<Vec<u8>> {
 /// A pattern of paths: `*` stands for anything within one segment, `**` for anything at all.
 /// A pattern that ends in `/**` also fits the path before it. Case matters, as it does to Zope.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(Vec<Piece>);
+pub struct Pattern {
+    pieces: Vec<Piece>,
+    /// The same with [`Piece::Between`] behind each slash.
+    apart: Vec<Piece>,
+}
 
 /// A part of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,12 +230,20 @@ impl Pattern {
             pieces.push(piece);
             rest = after;
         }
-        Self(pieces)
+        Self::new(pieces)
+    }
+
+    fn new(pieces: Vec<Piece>) -> Self {
+        let apart = pieces.iter().flat_map(|piece| {
+            let between = (*piece == Piece::Byte(b'/')).then_some(Piece::Between);
+            std::iter::once(*piece).chain(between)
+        });
+        Self { apart: apart.collect(), pieces }
     }
 
     /// What stands before its first star.
     fn place(&self) -> Vec<u8> {
-        let plain = self.0.iter().map_while(|piece| match piece {
+        let plain = self.pieces.iter().map_while(|piece| match piece {
             Piece::Byte(byte) => Some(*byte),
             Piece::Within | Piece::Anything | Piece::Between => None,
         });
@@ -239,7 +252,7 @@ impl Pattern {
 
     /// The folder, if it stands for one with all that is in it (`/public/**`), other than the whole site.
     pub fn folder(&self) -> Option<String> {
-        let place = self.0.strip_suffix(&[Piece::Byte(b'/'), Piece::Anything])?;
+        let place = self.pieces.strip_suffix(&[Piece::Byte(b'/'), Piece::Anything])?;
         let plain = place.iter().all(|piece| matches!(piece, Piece::Byte(_)));
         (plain && !place.is_empty())
             .then(|| String::from_utf8_lossy(&self.place()).trim_end_matches('/').to_owned())
@@ -247,27 +260,19 @@ impl Pattern {
 
     /// Whether it begins with a star and so holds at any depth.
     fn is_anywhere(&self) -> bool {
-        !matches!(self.0.first(), Some(Piece::Byte(_)))
+        !matches!(self.pieces.first(), Some(Piece::Byte(_)))
     }
 
     /// Whether `path` fits.
     pub fn matches(&self, path: &[u8]) -> bool {
-        let folder = self.0.strip_suffix(&[Piece::Byte(b'/'), Piece::Anything]);
-        fits(&self.0, path) || folder.is_some_and(|folder| fits(folder, path))
+        let folder = self.pieces.strip_suffix(&[Piece::Byte(b'/'), Piece::Anything]);
+        fits(&self.pieces, path) || folder.is_some_and(|folder| fits(folder, path))
     }
 
     /// Whether `path` would fit without some of its segments.
     fn is_found_at(&self, path: &[u8]) -> bool {
-        let apart = self.0.iter().flat_map(|piece| {
-            let between = (*piece == Piece::Byte(b'/')).then_some(Piece::Between);
-            std::iter::once(*piece).chain(between)
-        });
-        Self(apart.collect()).fits_apart(path)
-    }
-
-    fn fits_apart(&self, path: &[u8]) -> bool {
-        let folder = self.0.strip_suffix(&[Piece::Byte(b'/'), Piece::Between, Piece::Anything]);
-        fits(&self.0, path) || folder.is_some_and(|folder| fits(folder, path))
+        let folder = self.apart.strip_suffix(&[Piece::Byte(b'/'), Piece::Between, Piece::Anything]);
+        fits(&self.apart, path) || folder.is_some_and(|folder| fits(folder, path))
     }
 }
 
@@ -298,15 +303,19 @@ fn fits(pattern: &[Piece], path: &[u8]) -> bool {
         return pattern.is_empty() && path.is_empty();
     }
     // For each piece, whether the bytes so far fit all pieces before it.
-    let mut reached = vec![false; pattern.len()];
+    let (mut few, mut many) = ([false; 64], Vec::new());
+    let reached = few.get_mut(..pattern.len()).unwrap_or_else(|| {
+        many.resize(pattern.len(), false);
+        &mut many
+    });
     let mut comes = true;
-    for (piece, here) in pattern.iter().zip(&mut reached) {
+    for (piece, here) in pattern.iter().zip(&mut *reached) {
         *here = comes;
         comes &= !matches!(piece, Piece::Byte(_));
     }
     for byte in path {
         comes = false;
-        for (piece, here) in pattern.iter().zip(&mut reached) {
+        for (piece, here) in pattern.iter().zip(&mut *reached) {
             let was = *here;
             *here = comes
                 || was
