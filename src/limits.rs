@@ -1,7 +1,7 @@
 //! How often somebody may try: to sign in, to ask for a reset mail, to use a reset link.
 //!
 //! Two counts for each: one per client network (an IPv4 address, or the /64 that an IPv6 customer gets at
-//! least), and one per account, in its [canonical](account::canonical) spelling, whether it exists or not.
+//! least), and one per account, by what all its [spellings](account::counted) share, whether it exists or not.
 //! The arithmetic is governor's (GCRA, a leaky bucket): `"5/10m"` lets five through at once and then one
 //! every two minutes. So never more than five at once, and never more than ten in any ten minutes.
 //!
@@ -270,7 +270,7 @@ impl Limits {
             .expect("any key fits")
             .chain_update(site)
             .chain_update([0])
-            .chain_update(account::canonical(user))
+            .chain_update(account::counted(user))
             .finalize()
             .into_bytes();
         // Half of it is still far from any collision.

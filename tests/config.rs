@@ -446,6 +446,75 @@ fn trusting_everyone_is_a_warning() {
 }
 
 #[test]
+fn what_a_more_open_site_shows_of_another_is_a_warning() {
+    for (open, closed, rules, warned) in [
+        ("/Open", "/Open/part", "", true),
+        ("/Open", "/Open", "", true),
+        ("", "/part", "", true),
+        ("/Open", "/Opened", "", false),
+        ("/Open", "/Closed", "", false),
+        ("/Open", "/Open/part", "rules = [{ path = \"/part/**\", access = \"signed-in\" }]", false),
+    ] {
+        let site = |name: &str, path: &str, access: &str| {
+            format!(
+                "[[site]]\nname = \"{name}\"\npublic_url = \"http://{name}.example.org\"\nbackend_url = \"http://10.0.0.1:8080{path}\"\n[site.access]\n{access}\n"
+            )
+        };
+        let toml =
+            site("open", open, &format!("default = \"public\"\n{rules}")) + &site("closed", closed, "");
+        let (_, warnings) = parse(&toml).unwrap();
+        let said = warnings.iter().any(|warning| warning.to_string().contains("what `closed` keeps"));
+        assert_eq!(said, warned, "{toml}: {warnings:?}");
+    }
+}
+
+#[test]
+fn halves_of_the_world_are_warned_about_like_the_whole() {
+    for (network, warned) in [
+        ("0.0.0.0/1", true),
+        ("128.0.0.0/2", true),
+        ("::/1", true),
+        ("10.0.0.0/8", false),
+        ("fc00::/7", false),
+    ] {
+        let trusted = format!(
+            "trusted_requests = {{ user_agent = \"x\", networks = [\"{network}\"], paths = [\"mail_password\"] }}"
+        );
+        for (toml, says) in [
+            (
+                format!("[server]\ntrusted_proxies = [\"{network}\"]\n{SITE}"),
+                "lets everyone say who they are",
+            ),
+            (
+                format!("[mail.relay]\nlisten = \"127.0.0.1:2525\"\naccept_from = [\"{network}\"]\n{SITE}"),
+                "lets everyone send mail",
+            ),
+            (format!("{SITE}\n[site.password_reset]\n{trusted}\n"), "without signing in"),
+        ] {
+            let (_, warnings) = parse(&toml).unwrap();
+            let said = warnings.iter().any(|warning| warning.to_string().contains(says));
+            assert_eq!(said, warned, "{toml}: {warnings:?}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_zope_finds_everything_in_is_a_warning() {
+    for (rules, warned) in [
+        ("rules = [{ path = \"/open/**\", access = \"public\" }]", true),
+        ("default = \"public\"\nrules = [{ path = \"/open/**\", access = \"public\" }]", false),
+        ("rules = [{ path = \"/open/*\", access = \"public\" }]", false),
+        ("rules = [{ path = \"/++resource++plone/**\", access = \"public\" }]", false),
+        ("rules = [{ path = \"/open/**\", access = \"signed-in\" }]", false),
+    ] {
+        let (_, warnings) = parse(&format!("{SITE}\n[site.access]\n{rules}")).unwrap();
+        let said =
+            warnings.iter().any(|warning| warning.to_string().contains("`/open/secret/a` is `/secret/a`"));
+        assert_eq!(said, warned, "{rules}: {warnings:?}");
+    }
+}
+
+#[test]
 fn taking_mail_from_everyone_is_a_warning() {
     let (_, warnings) =
         parse(&format!("[mail.relay]\nlisten = \"127.0.0.1:2525\"\naccept_from = [\"0.0.0.0/0\"]\n{SITE}"))

@@ -81,14 +81,26 @@ async fn what_takes_a_whole_folder_is_judged_by_all_that_is_in_it() {
     let site = "[site.access]\ndefault = \"public\"\nrules = [{ path = \"/docs/a/closed/**\", access = \"deny\" }, { path = \"/b/members/**\", access = \"signed-in\" }, { path = \"**/manage**\", access = \"deny\" }]\n";
     let gate = Gate::with(&standin.url(), site);
     // `send` asks for /docs/a.
-    for (verb, is_refused) in
-        [("COPY", true), ("MOVE", true), ("DELETE", true), ("GET", false), ("PROPFIND", false)]
-    {
+    for (verb, depth, is_refused) in [
+        ("COPY", "infinity", true),
+        ("COPY", "0", true),
+        ("MOVE", "infinity", true),
+        ("DELETE", "infinity", true),
+        ("GET", "infinity", false),
+        ("PROPFIND", "infinity", true),
+        ("PROPFIND", "", true),
+        ("PROPFIND", "1,infinity", true),
+        ("PROPFIND", "1", false),
+        ("PROPFIND", "0", false),
+        ("LOCK", "infinity", true),
+        ("LOCK", "0", false),
+    ] {
         standin.forget_requests();
-        let answer = send(&gate, verb, &[("destination", "/c")]).await;
-        assert_eq!(answer.status == 403, is_refused, "{verb}: {}", answer.status);
-        assert_eq!(standin.requests().is_empty(), is_refused, "{verb}");
+        let answer = send(&gate, verb, &[("destination", "/c"), ("depth", depth)]).await;
+        assert_eq!(answer.status == 403, is_refused, "{verb} {depth}: {}", answer.status);
+        assert_eq!(standin.requests().is_empty(), is_refused, "{verb} {depth}");
     }
+    assert_eq!(send(&gate, "PROPFIND", &[]).await.status, 403, "not said, it is all of it");
     // What is moved there takes the place of all that is there.
     let mut browser = Browser::new(gate.address, HOST).with("destination", "/b");
     assert_eq!(browser.send(method("MOVE"), "/docs/x", None).await.status, 401);

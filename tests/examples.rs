@@ -331,3 +331,17 @@ async fn drupal_goes_the_whole_way() {
     let used = link(&backend, "/user/reset/7/1795246810/usedhash/login");
     assert_eq!(redeem(&backend, &used, NEW).await.0, Verdict::Invalid);
 }
+
+#[test]
+fn passwords_are_tried_by_the_gates_page_alone() {
+    let cms = StandIn::answering(|_| page(""));
+    for (name, fields) in
+        [("drupal", &["pass"][..]), ("mediawiki", &["wpPassword", "lgpassword", "logintoken"])]
+    {
+        let backend = backend(name, &cms);
+        for field in fields {
+            assert!(backend.dialogue().is_credential_field(field), "{name}: {field}");
+        }
+        assert!(!backend.dialogue().is_credential_field("pass[pass1]"), "{name}: a new password is none");
+    }
+}

@@ -459,3 +459,55 @@ async fn a_path_that_is_public_is_left_alone() {
         "only what has no host can mean the inside"
     );
 }
+
+/// Zope cuts parts out of files for any method, and takes the last of several `Range` lines.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_range_cuts_an_internal_name_into_parts_that_nobody_knows() {
+    let standin = StandIn::answering(|request| {
+        let text = format!("see http://{}/Plone/a", request.header("x-inside").unwrap_or_default());
+        let Some(range) = request.headers.get_all("range").iter().next_back() else {
+            return Canned {
+                status: 200,
+                headers: vec![("content-type".into(), "text/plain".into())],
+                body: text.into(),
+            };
+        };
+        let range = range.to_str().unwrap();
+        if range.contains(',') || request.target.contains("always") {
+            let part = format!("--b\r\nContent-Type: text/plain\r\n\r\n{text}\r\n--b--\r\n");
+            let kind = ("content-type".into(), "multipart/byteranges; boundary=b".into());
+            return Canned { status: 206, headers: vec![kind], body: part.into() };
+        }
+        let ends: Vec<usize> =
+            range.trim_start_matches("bytes=").split('-').map(|end| end.parse().unwrap()).collect();
+        let body = text.as_bytes()[ends[0]..=ends[1].min(text.len() - 1)].to_vec();
+        let whole = format!("bytes {}-{}/{}", ends[0], ends[1], text.len());
+        let headers = vec![("content-type".into(), "text/plain".into()), ("content-range".into(), whole)];
+        Canned { status: 206, headers, body }
+    });
+    let inside = standin.address().to_string();
+    let gate = gate(&standin, "rewrite", "");
+    for (name, method, path, ranges) in [
+        ("one part", Method::GET, "/a.txt", &["bytes=0-15"][..]),
+        ("two lines", Method::GET, "/a.txt", &["bytes=0-1", "bytes=0-1,4-50"]),
+        ("two lines, one part each", Method::GET, "/a.txt", &["bytes=0-1", "bytes=4-15"]),
+        ("several parts", Method::GET, "/a.txt", &["bytes=0-1,4-50"]),
+        ("one part, answered with several", Method::GET, "/always", &["bytes=4-50"]),
+        ("by POST", Method::POST, "/a.txt", &["bytes=4-15"]),
+        ("by POST, the other half", Method::POST, "/a.txt", &["bytes=16-60"]),
+        ("by REPORT", Method::from_bytes(b"REPORT").unwrap(), "/a.txt", &["bytes=4-15"]),
+    ] {
+        let mut browser = Browser::new(gate.address, HOST).with("x-inside", &inside);
+        for range in ranges {
+            browser = browser.with("range", range);
+        }
+        let body = (method == Method::POST).then(|| (FORM, b"a=b".to_vec()));
+        let answer = browser.send(method, path, body).await;
+        let text = answer.text();
+        assert!(
+            !text.contains("127.0") && !text.contains(&inside[6..]) && !text.contains(&inside[10..]),
+            "{name}: {} {text}",
+            answer.status
+        );
+    }
+}

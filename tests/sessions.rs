@@ -273,3 +273,23 @@ async fn what_is_shown_to_one_person_is_kept_from_caches() {
         assert_eq!(browser.get("/cached").await.header("cache-control"), Some(expected), "{given:?}");
     }
 }
+
+/// To Plone `jdoe` and `JDOE` are two people, and where people register by themselves one of them may be anybody.
+#[tokio::test]
+async fn whoever_has_nearly_the_same_name_neither_sees_nor_ends_a_session() {
+    let backend = StandIn::plone60();
+    backend.add_user("JDOE");
+    let gate = Gate::with(&backend.url(), "[session]\nmost_per_account = 2\n");
+    let mut victim = Browser::new(gate.address, HOST).with("x-forwarded-for", "192.0.2.77");
+    assert_eq!(victim.sign_in("jdoe", "Secret1234!").await.status, 303);
+    let mut other = Browser::new(gate.address, HOST).with("x-forwarded-for", "198.51.100.9");
+    assert_eq!(other.sign_in("JDOE", "Secret1234!").await.status, 303);
+    let page = other.get("/_gate/account").await.text();
+    assert!(page.contains("198.51.100.9") && !page.contains("192.0.2.77"), "{page}");
+    assert_eq!(other.submit("/_gate/account", &[("action", "elsewhere")]).await.status, 200);
+    for _ in 0..3 {
+        let mut again = Browser::new(gate.address, HOST);
+        assert_eq!(again.sign_in("JDOE", "Secret1234!").await.status, 303);
+    }
+    assert_eq!(victim.get("/docs").await.status, 200, "the session of somebody else is still there");
+}

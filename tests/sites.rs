@@ -174,6 +174,9 @@ async fn no_backend_sets_a_cookie_of_the_gates() {
         let page = Canned::html(200, "fine")
             .header("set-cookie", "lychgate.intra=tossed; Path=/")
             .header("set-cookie", "__Host-Lychgate-form.intra=tossed; Secure; Path=/")
+            // A browser sends the value of one without a name as it stands.
+            .header("set-cookie", "=lychgate.intra=tossed; Path=/")
+            .header("set-cookie", " = lychgate-form=tossed")
             .header("set-cookie", "a=1; Path=/; HttpOnly")
             .header("set-cookie", "b=2; Path=/Plone/docs");
         three.main.answer("/page", page.clone());

@@ -197,3 +197,28 @@ fn a_tunnel_in_which_nobody_says_anything_ends_whoever_opened_it() {
     assert!(wire.has_ended(), "the visitor's end");
     assert!(told.recv().unwrap(), "the backend's end");
 }
+
+#[test]
+fn an_agreement_on_a_tunnel_tells_nothing_of_the_inside() {
+    let backend = Backend::scripted(|wire, record| {
+        while let Some(request) = wire.request() {
+            record.note(&request);
+            let inside = request.field("host").unwrap_or_default();
+            let inside = if inside.contains(HOST) { "127.0.0.1:8080".to_owned() } else { inside };
+            wire.send(format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Location: ws://{inside}/Plone/open/socket\r\nSec-WebSocket-Origin: http://{inside}\r\n\
+                 Set-Cookie: a=1; Domain={inside}; Path=/Plone/open\r\nSet-Cookie: =lychgate=tossed\r\n\
+                 Set-Cookie: lychgate=tossed\r\n\r\n"
+            ));
+        }
+    });
+    let gate = Gate::with(&backend.url(), &format!("virtual_hosting = \"rewrite\"\n{RULES}"));
+    let mut wire = connect(gate.address);
+    wire.send(get("/open/socket", ASKED));
+    let head = wire.head().expect("an answer");
+    assert_eq!(head.status(), 101, "{}", head.text());
+    assert!(!head.text().contains("127.0.0.1") && !head.text().contains("tossed"), "{}", head.text());
+    assert_eq!(head.field("set-cookie").as_deref(), Some("a=1; Path=/open"));
+    assert_eq!(head.field("sec-websocket-origin"), Some(format!("http://{HOST}")));
+}

@@ -24,9 +24,12 @@ pub struct CredentialRules {
 
 impl CredentialRules {
     /// Whether a cookie of this name, coming from a browser, must not reach the CMS. That includes the names
-    /// of the fields: a CMS that reads fields, query and cookies as one takes a cookie for the field.
+    /// of the fields: a CMS that reads fields, query and cookies as one takes a cookie for the field. And every spelling that
+    /// some CMS takes for one: PHP decodes `%` in names (before 8.0) and reads `.`, blanks and `[` as `_`; ASP.NET minds no case.
     pub fn is_credential_cookie(&self, name: &str) -> bool {
-        self.is_own(name) || self.fields.iter().any(|field| field == name)
+        let folded = folded(name);
+        self.cookies.iter().any(|cookie| cookie.folded().is(&folded))
+            || self.fields.iter().any(|field| self::folded(field) == folded)
     }
 
     /// The names of the fields that sign in any request that has them.
@@ -52,6 +55,11 @@ impl CredentialRules {
     }
 }
 
+fn folded(name: &str) -> String {
+    let decoded = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+    decoded.to_ascii_lowercase().replace(['.', ' ', '['], "_")
+}
+
 /// The name of a cookie, or its beginning or end, where the CMS makes the rest up (`SSESS*`, `*_session`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CookieName {
@@ -61,6 +69,14 @@ pub(super) enum CookieName {
 }
 
 impl CookieName {
+    fn folded(&self) -> Self {
+        match self {
+            Self::Whole(whole) => Self::Whole(folded(whole)),
+            Self::Begins(start) => Self::Begins(folded(start)),
+            Self::Ends(end) => Self::Ends(folded(end)),
+        }
+    }
+
     pub(super) fn is(&self, name: &str) -> bool {
         match self {
             Self::Whole(whole) => whole == name,
@@ -263,6 +279,9 @@ mod tests {
         let rules = rules();
         assert!(rules.is_credential_cookie("__ac") && rules.is_credential_cookie("__ac_name"));
         assert!(!rules.is_credential_cookie("I18N_LANGUAGE"));
+        for spelling in ["__AC", "%5F_ac", "_.ac", "_ ac", "_[ac", "__ac%5fname"] {
+            assert!(rules.is_credential_cookie(spelling), "{spelling}");
+        }
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub enum TakenOver {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PathRules {
+    /// Whether the CMS looks for each name of a path in all the folders above as well, as Zope does.
+    acquires: bool,
     /// The fields of a query of the CMS's sign-in page that say where to go afterwards.
     next_query: Vec<String>,
     /// The fields of a query of the CMS's forgotten-password page that name the account.
@@ -221,6 +223,12 @@ impl PathRules {
             Leads::SignOut => TakenOver::SignOut,
             Leads::SignIn => TakenOver::SignIn,
         })
+    }
+
+    /// Whether the CMS looks for each name of a path in all the folders above as well: then what lies at one path is found at
+    /// others, and rules about paths hold for those, too.
+    pub fn acquires(&self) -> bool {
+        self.acquires
     }
 
     /// The fields of a query of the CMS's sign-in page that say where to go afterwards.

@@ -15,7 +15,28 @@ pub(super) fn line(text: &str) {
 
 /// Prints a JSON document.
 pub(super) fn json(value: &impl Serialize) {
-    line(&serde_json::to_string_pretty(value).unwrap_or_default());
+    let json = serde_json::to_string_pretty(value).unwrap_or_default();
+    line(&escaped(&json));
+}
+
+/// JSON leaves as they are the controls beyond ASCII, one of which begins a command to a terminal, and what turns text around.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_misleading(c) && !c.is_ascii() {
+            out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Whether it steers a terminal, or has a line look like another: controls, separators of lines, what has no width or turns the
+/// direction of writing (CVE-2021-42574).
+fn is_misleading(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Prints a table, columns two blanks apart, and nothing at all if there are no rows.
@@ -68,7 +89,7 @@ pub(super) fn failure(sentence: &str) -> ExitCode {
 
 /// Fit for a terminal.
 pub(super) fn plain(text: impl AsRef<str>) -> String {
-    text.as_ref().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.as_ref().chars().map(|c| if is_misleading(c) { '?' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -96,5 +117,10 @@ mod tests {
     #[test]
     fn what_a_stranger_typed_cannot_steer_a_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\r\n\u{9b}c"), "a?[2Jb???c");
+        assert_eq!(plain("nimda\u{202e}x\u{200b}"), "nimda?x?");
+        assert_eq!(
+            escaped("{\n  \"user\": \"é\u{9b}2J\u{202e}\"\n}"),
+            "{\n  \"user\": \"é\\u009b2J\\u202e\"\n}"
+        );
     }
 }

@@ -28,6 +28,7 @@ use crate::acme::{self, Acme};
 use crate::admit::PublicHost;
 use crate::clock::{Clock as _, SystemClock};
 use crate::cms::Description;
+use crate::gate::policy::Access;
 use crate::secret::Secret;
 use crate::store::StoreUrl;
 use crate::{admin, limits, listen, mail, observe, pages, password, session, store, tls};
@@ -247,7 +248,7 @@ impl Config {
                 error(offset, "the relay takes mail from nobody; name the CMS's address in accept_from and a connection_limit above 0, or leave `listen` out".to_owned());
             }
         }
-        for network in self.mail.relay.accept_from.iter().filter(|network| network.prefix_len() == 0) {
+        for network in self.mail.relay.accept_from.iter().filter(|network| is_half_the_world(network)) {
             let offset = text.find("accept_from").unwrap_or(0);
             findings.push(Finding::warning(
                 file,
@@ -273,8 +274,36 @@ impl Config {
                 findings.push(Finding::warning(file, text, site.backend_url.span().start, sentence));
             }
         }
+        for site in self.sites.iter().map(Spanned::as_ref) {
+            if let Some(folder) = self.opened_folder(site) {
+                let sentence = format!(
+                    "`{folder}/**` is public, and the CMS finds there what lies elsewhere, too (`{folder}/secret/a` is `/secret/a`); everyone sees in that way what it shows without signing in: close it in the CMS, or name by rules what stays inside, for they hold there as well"
+                );
+                findings.push(Finding::warning(file, text, site.name.span().start, sentence));
+            }
+        }
+        for site in self.sites.iter().map(Spanned::as_ref) {
+            let trusted = site.password_reset.trusted_requests.as_ref();
+            for network in trusted.into_iter().flat_map(|trusted| &trusted.networks) {
+                if is_half_the_world(network) {
+                    let offset = text.find("trusted_requests").unwrap_or(0);
+                    let sentence = format!(
+                        "`{network}` lets everyone who knows the other marks use the CMS's own forms without signing in; name the networks that they come from"
+                    );
+                    findings.push(Finding::warning(file, text, offset, sentence));
+                }
+            }
+        }
+        for (site, other, path) in self.shown_twice() {
+            let sentence = format!(
+                "what `{}` keeps for who has signed in lies in the backend of `{}`, which shows it at `{path}` by its own rules; close that path there by a rule, or name it in one if that is meant",
+                other.name.as_ref(),
+                site.name.as_ref()
+            );
+            findings.push(Finding::warning(file, text, site.backend_url.span().start, sentence));
+        }
         for network in &self.server.trusted_proxies {
-            if network.prefix_len() == 0 {
+            if is_half_the_world(network) {
                 let offset = text.find("trusted_proxies").unwrap_or(0);
                 findings.push(Finding::warning(
                     file,
@@ -287,6 +316,36 @@ impl Config {
             }
         }
         findings
+    }
+
+    /// Sites that are more open than another one whose backend lies in theirs, and the path at which they show it.
+    fn shown_twice(&self) -> Vec<(&Site, &Site, String)> {
+        let sites = || self.sites.iter().map(Spanned::as_ref);
+        let pairs = sites().flat_map(|site| sites().map(move |other| (site, other)));
+        let stricter = pairs.filter(|(site, other)| other.access.default > site.access.default);
+        let found = stricter.filter_map(|(site, other)| {
+            let (first, theirs) = (site.backend_url.as_ref().first(), other.backend_url.as_ref().first());
+            let within = theirs.path().strip_prefix(first.path())?;
+            let is_there =
+                first.authority() == theirs.authority() && (within.is_empty() || within.starts_with('/'));
+            let inside = format!("{within}/x");
+            let is_named = site.access.rules.iter().any(|rule| rule.path.matches(inside.as_bytes()));
+            (is_there && !is_named).then(|| (site, other, format!("{within}/")))
+        });
+        found.collect()
+    }
+
+    /// A folder that a rule opens to everyone at a site that is otherwise closed, where the CMS finds all of the site in each folder.
+    /// Zope's own namespaces (`++resource++x`) are no folders.
+    fn opened_folder(&self, site: &Site) -> Option<String> {
+        let is_closed = site.access.default != Access::Public;
+        let acquires = || self.dialogue(site).is_ok_and(|dialogue| dialogue.paths().acquires());
+        let open = site.access.rules.iter().filter(|rule| rule.access == Access::Public);
+        let mut folders = open.filter_map(|rule| rule.path.folder()).filter(|folder| {
+            let name = folder.rsplit('/').next().unwrap_or_default();
+            !name.starts_with("++") && !name.starts_with("@@")
+        });
+        folders.next().filter(|_| is_closed && acquires())
     }
 
     fn mail_findings(&self, text: &str, error: &mut impl FnMut(usize, String)) {
@@ -471,5 +530,13 @@ impl Config {
         }
         let errors = sentences.into_iter().map(|sentence| Finding::error(file, "", 0, sentence));
         errors.chain(warnings.into_iter().map(|sentence| Finding::warning(file, "", 0, sentence))).collect()
+    }
+}
+
+/// Whether a network is larger than any that is one operator's, such as 10.0.0.0/8 and fc00::/7. Two halves are everyone, too.
+fn is_half_the_world(network: &ipnet::IpNet) -> bool {
+    match network {
+        ipnet::IpNet::V4(network) => network.prefix_len() < 8,
+        ipnet::IpNet::V6(network) => network.prefix_len() < 7,
     }
 }

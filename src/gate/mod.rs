@@ -311,7 +311,10 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
         .filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let dialogue = site.cms.dialogue();
     let query = visit.caller.parts.uri.query();
-    let mut taken_over = dialogue.paths().taken_over(text.split('/'), query);
+    let mut taken_over = dialogue.paths().taken_over(text.split('/'), query).or_else(|| {
+        let bare = policy::without_parameters(&decoded)?;
+        dialogue.paths().taken_over(String::from_utf8_lossy(&bare).split('/'), query)
+    });
     let kind = visit.headers().get(CONTENT_TYPE);
     if visit.caller.parts.method == Method::POST
         && kind.is_some_and(|kind| dialogue.is_closed_type(kind.as_bytes()))
@@ -320,7 +323,7 @@ fn question<'a>(visit: &Visit<'a>) -> Question<'a> {
     }
     let from = visit.from();
     let mut access = site.access.access(&decoded, from);
-    if named::takes_all_below(&visit.caller.parts.method) {
+    if named::takes_all_below(&visit.caller.parts.method, visit.headers()) {
         access = access.max(site.access.access_below(&decoded, from));
     }
     let (mut credentials, mut redispatches) = (false, 0);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use http::header::HeaderName;
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::policy::Access;
 use crate::admit::{CanonicalPath, PublicHost};
@@ -15,6 +15,7 @@ use crate::pages::ErrorKind;
 use crate::visit::Visit;
 
 pub(super) const DESTINATION: HeaderName = HeaderName::from_static("destination");
+const DEPTH: HeaderName = HeaderName::from_static("depth");
 pub(super) const IF: HeaderName = HeaderName::from_static("if");
 
 /// What a request names besides its own path.
@@ -90,15 +91,23 @@ impl Named {
         self.is_closed |= own.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             || site.cms.dialogue().paths().taken_over(text.split('/'), None).is_some();
         self.access = self.access.max(site.access.access(&decoded, visit.from()));
-        if takes_all_below(&visit.caller.parts.method) {
+        if takes_all_below(&visit.caller.parts.method, visit.headers()) {
             self.access = self.access.max(site.access.access_below(&decoded, visit.from()));
         }
     }
 }
 
-/// Whether a request with this method does what it does to everything below its path too (RFC 4918, sections 9.6, 9.8 and 9.9).
-pub(super) fn takes_all_below(method: &Method) -> bool {
-    matches!(method.as_str(), "COPY" | "MOVE" | "DELETE")
+/// Whether a request does what it does to everything below its path too: always, or unless it says how deep (RFC 4918, sections 9.6, 9.8
+/// and 9.9; 9.1 and 9.10.3). Listing one level is what a client does to show a folder; all levels show what a rule closes.
+pub(super) fn takes_all_below(method: &Method, headers: &HeaderMap) -> bool {
+    match method.as_str() {
+        "COPY" | "MOVE" | "DELETE" => true,
+        "PROPFIND" | "LOCK" => {
+            let mut depths = headers.get_all(DEPTH).iter().map(HeaderValue::as_bytes);
+            !matches!((depths.next(), depths.next()), (Some(b"0" | b"1"), None))
+        }
+        _ => false,
+    }
 }
 
 /// The path of a resource of this site that a URL or an absolute path names.

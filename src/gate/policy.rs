@@ -31,6 +31,9 @@ pub struct Settings {
     /// Tried in their order; the first that fits decides.
     #[serde(default)]
     pub rules: Vec<Rule>,
+    /// Whether the CMS finds at a path what lies elsewhere ([`crate::cms::PathRules::acquires`]). Not a key: the dialogue says it.
+    #[serde(skip)]
+    pub acquires: bool,
 }
 
 /// One rule: paths, perhaps networks, and what they ask for.
@@ -61,6 +64,22 @@ pub struct From {
 }
 
 impl Rule {
+    /// Closes a folder, named as it is, to everyone.
+    pub fn closing(folder: &[u8]) -> Self {
+        let path = folder.iter().chain(b"/").map(|byte| Piece::Byte(*byte)).chain([Piece::Anything]);
+        Self {
+            path: Pattern(path.collect()),
+            networks: Vec::new(),
+            client_certificate: false,
+            access: Access::Deny,
+        }
+    }
+
+    /// Whether it keeps anybody from anything.
+    fn closes(&self) -> bool {
+        self.access != Access::Public || !self.networks.is_empty() || self.client_certificate
+    }
+
     fn is_for(&self, from: From) -> bool {
         (from.certificate || !self.client_certificate)
             && (self.networks.is_empty()
@@ -76,12 +95,48 @@ impl Settings {
 
     /// Whether some visitors may reach `path` and others not because of where they come from, rather than who they are.
     pub fn depends_on_place(&self, path: &[u8]) -> bool {
+        let depends = |rule: &Rule| rule.client_certificate || !rule.networks.is_empty();
         let mut rules = self.rules.iter().filter(|rule| rule.path.matches(path));
-        rules.next().is_some_and(|rule| rule.client_certificate || !rule.networks.is_empty())
+        rules.next().is_some_and(depends) || self.acquired(path).any(depends)
     }
 
-    /// What `path` (percent-decoded, below the site's public address) asks of a visitor.
+    /// What `path` (percent-decoded, below the site's public address) asks of a visitor: the most of what it asks for in any of the
+    /// ways in which a CMS reads it.
     pub fn access(&self, path: &[u8], from: From) -> Access {
+        let bare = without_parameters(path).map(|bare| self.as_written(&bare, from));
+        let acquired = self.acquired(path).map(|rule| self.of_pattern(&rule.path, from));
+        acquired.chain(bare).fold(self.as_written(path, from), Access::max)
+    }
+
+    /// The rules that close what a CMS that acquires may have found at `path`, although it lies elsewhere. Zope looks for each name
+    /// in all the folders above, too: what is at `/secret/a` is at `/news/secret/a` and at `/secret/news/a`.
+    ///
+    /// So a rule also holds where the names in its pattern stand further apart or further down. Where a rule above it says
+    /// otherwise of just that place, as `/projects/secret/**` does of what `/secret/**` would hold for, only what stands behind
+    /// that place counts.
+    fn acquired(&self, path: &[u8]) -> impl Iterator<Item = &Rule> {
+        let rules = if self.acquires { self.rules.as_slice() } else { &[] };
+        let decides = rules.iter().find(|rule| rule.path.matches(path));
+        rules.iter().filter(|rule| rule.closes()).filter(move |rule| {
+            let named = decides.map(|rule| rule.path.place()).filter(|place| rule.path.is_found_at(place));
+            let behind = match named {
+                Some(place) => segments(&place).count(),
+                // Order has decided already.
+                None if rule.path.matches(path) => 1,
+                None => 0,
+            };
+            !(behind > 0 && rule.path.is_anywhere()) && rule.path.is_found_at(&tail(path, behind))
+        })
+    }
+
+    /// What the rules with this very pattern ask for.
+    fn of_pattern(&self, pattern: &Pattern, from: From) -> Access {
+        let mut same = self.rules.iter().filter(|rule| rule.path == *pattern);
+        same.find(|rule| rule.is_for(from)).map_or(Access::Deny, |rule| rule.access)
+    }
+
+    /// What the path asks for as it is written.
+    fn as_written(&self, path: &[u8], from: From) -> Access {
         let mut otherwise = self.default;
         for rule in self.rules.iter().filter(|rule| rule.path.matches(path)) {
             if rule.is_for(from) {
@@ -95,6 +150,13 @@ impl Settings {
     /// The most that anything below `path` asks of a visitor, as far as rules name it by its place. Those that begin with a star
     /// (`**/edit`) are about views and files wherever they are, and nothing that is copied or moved.
     pub fn access_below(&self, path: &[u8], from: From) -> Access {
+        // The folder itself may have been found elsewhere.
+        let elsewhere = if self.acquires { segments(path).count() } else { 1 };
+        let folders = (0..elsewhere.max(1)).map(|behind| self.access_within(&tail(path, behind), from));
+        folders.max().unwrap_or_default()
+    }
+
+    fn access_within(&self, path: &[u8], from: From) -> Access {
         let folder = [path.strip_suffix(b"/").unwrap_or(path), b"/"].concat();
         let below = self.rules.iter().filter_map(|rule| {
             let place = rule.path.place();
@@ -107,6 +169,31 @@ impl Settings {
         });
         below.max().unwrap_or(Access::Public)
     }
+}
+
+/// The names in a path.
+fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty())
+}
+
+/// The path without its first `count` names.
+fn tail(path: &[u8], count: usize) -> Vec<u8> {
+    if count == 0 {
+        return path.to_vec();
+    }
+    segments(path).skip(count).fold(Vec::new(), |path, segment| [&path[..], b"/", segment].concat())
+}
+
+/// The path as servers read it that take `;` for the beginning of parameters of a segment (RFC 3986, section 3.3), as those of Java
+/// do; `None` if that makes no difference.
+pub fn without_parameters(path: &[u8]) -> Option<Vec<u8>> {
+    if !path.contains(&b';') {
+        return None;
+    }
+    let names = segments(path).map(|segment| segment.split(|byte| *byte == b';').next().unwrap_or_default());
+    let names: Vec<&[u8]> = names.filter(|name| !name.is_empty()).collect();
+    let end: &[u8] = if path.ends_with(b"/") && !names.is_empty() { b"/" } else { b"" };
+    Some([b"/", &names.join(&b'/')[..], end].concat())
 }
 
 /// A pattern of paths: `*` stands for anything within one segment, `**` for anything at all.
@@ -122,6 +209,8 @@ enum Piece {
     Within,
     /// `**`
     Anything,
+    /// Nothing, or whole segments; in no pattern as it is written, see [`Pattern::is_found_at`].
+    Between,
 }
 
 impl Pattern {
@@ -143,14 +232,41 @@ impl Pattern {
     fn place(&self) -> Vec<u8> {
         let plain = self.0.iter().map_while(|piece| match piece {
             Piece::Byte(byte) => Some(*byte),
-            Piece::Within | Piece::Anything => None,
+            Piece::Within | Piece::Anything | Piece::Between => None,
         });
         plain.collect()
+    }
+
+    /// The folder, if it stands for one with all that is in it (`/public/**`), other than the whole site.
+    pub fn folder(&self) -> Option<String> {
+        let place = self.0.strip_suffix(&[Piece::Byte(b'/'), Piece::Anything])?;
+        let plain = place.iter().all(|piece| matches!(piece, Piece::Byte(_)));
+        (plain && !place.is_empty())
+            .then(|| String::from_utf8_lossy(&self.place()).trim_end_matches('/').to_owned())
+    }
+
+    /// Whether it begins with a star and so holds at any depth.
+    fn is_anywhere(&self) -> bool {
+        !matches!(self.0.first(), Some(Piece::Byte(_)))
     }
 
     /// Whether `path` fits.
     pub fn matches(&self, path: &[u8]) -> bool {
         let folder = self.0.strip_suffix(&[Piece::Byte(b'/'), Piece::Anything]);
+        fits(&self.0, path) || folder.is_some_and(|folder| fits(folder, path))
+    }
+
+    /// Whether `path` would fit without some of its segments.
+    fn is_found_at(&self, path: &[u8]) -> bool {
+        let apart = self.0.iter().flat_map(|piece| {
+            let between = (*piece == Piece::Byte(b'/')).then_some(Piece::Between);
+            std::iter::once(*piece).chain(between)
+        });
+        Self(apart.collect()).fits_apart(path)
+    }
+
+    fn fits_apart(&self, path: &[u8]) -> bool {
+        let folder = self.0.strip_suffix(&[Piece::Byte(b'/'), Piece::Between, Piece::Anything]);
         fits(&self.0, path) || folder.is_some_and(|folder| fits(folder, path))
     }
 }
@@ -197,11 +313,12 @@ fn fits(pattern: &[Piece], path: &[u8]) -> bool {
                     && match piece {
                         Piece::Byte(_) => false,
                         Piece::Within => *byte != b'/',
-                        Piece::Anything => true,
+                        Piece::Anything | Piece::Between => true,
                     };
             comes = match piece {
                 Piece::Byte(wanted) => was && wanted == byte,
                 Piece::Within | Piece::Anything => *here,
+                Piece::Between => comes || was && *byte == b'/',
             };
         }
     }
@@ -242,6 +359,85 @@ mod tests {
             ("/*", "/", true),
         ] {
             assert_eq!(Pattern::parse(pattern).matches(path.as_bytes()), expected, "{pattern} and {path}");
+        }
+    }
+
+    #[test]
+    fn what_a_cms_acquires_is_closed_wherever_it_is_found() {
+        let settings: Settings = toml::from_str(
+            r#"
+            default = "public"
+            rules = [
+              { path = "/news/**", access = "public" },
+              { path = "/projects/secret/**", access = "public" },
+              { path = "/secret/**", access = "deny" },
+              { path = "/docs/board/*", access = "signed-in" },
+              { path = "/office/**", networks = ["10.0.0.0/8"], access = "public" },
+              { path = "/office/**", access = "signed-in" },
+              { path = "/private", access = "deny" },
+              { path = "/**/manage", access = "deny" },
+            ]"#,
+        )
+        .unwrap();
+        let acquires = Settings { acquires: true, ..settings.clone() };
+        use Access::{Deny, Public, SignedIn};
+        for (path, written, found) in [
+            ("/secret/a", Deny, Deny),
+            ("/news/a", Public, Public),
+            ("/news/secret", Public, Deny),
+            ("/news/secret/a", Public, Deny),
+            ("/any/secret/a", Public, Deny),
+            ("/any/other/secret/a/b", Public, Deny),
+            ("/Plone/secret/", Public, Deny),
+            ("/++api++/secret/a", Public, Deny),
+            ("/any/secretly/a", Public, Public),
+            ("/any/xsecret/a", Public, Public),
+            // A place that is named is what it is called, but not what is found behind it.
+            ("/projects/secret/a", Public, Public),
+            ("/projects/secret/tool/secret/a", Public, Deny),
+            ("/any/projects/secret/a", Public, Deny),
+            ("/docs/board/a", SignedIn, SignedIn),
+            ("/docs/any/board/a", Public, SignedIn),
+            ("/docs/any/board/other/a", Public, SignedIn),
+            ("/board/docs/a", Public, Public),
+            ("/news/private", Public, Deny),
+            ("/private/a", Public, Public),
+            ("/any/manage", Deny, Deny),
+            ("/", Public, Public),
+        ] {
+            let from = From { client: "192.0.2.1".parse().unwrap(), certificate: false };
+            assert_eq!(settings.access(path.as_bytes(), from), written, "{path}");
+            assert_eq!(acquires.access(path.as_bytes(), from), found, "{path}, acquired");
+        }
+        for (path, inside, outside) in [("/office/a", Public, SignedIn), ("/news/office/a", Public, SignedIn)]
+        {
+            for (client, want) in [("10.0.0.1", inside), ("192.0.2.1", outside)] {
+                let from = From { client: client.parse().unwrap(), certificate: false };
+                assert_eq!(acquires.access(path.as_bytes(), from), want, "{path} from {client}");
+            }
+            assert!(acquires.depends_on_place(path.as_bytes()), "{path} is no cache's to keep");
+        }
+        let from = From { client: "192.0.2.1".parse().unwrap(), certificate: false };
+        assert_eq!(settings.access_below(b"/news/docs", from), Public);
+        assert_eq!(acquires.access_below(b"/news/docs", from), SignedIn, "a folder that was found elsewhere");
+    }
+
+    #[test]
+    fn parameters_of_a_segment_hide_no_name() {
+        let settings: Settings = toml::from_str(
+            "default = \"public\"\nrules = [{ path = \"/open/**\", access = \"public\" }, { path = \"/secret/**\", access = \"deny\" }]",
+        )
+        .unwrap();
+        for (path, access) in [
+            ("/secret;x=1/a", Access::Deny),
+            ("/;x/secret/a", Access::Deny),
+            ("/secret;/a", Access::Deny),
+            ("/secret;/", Access::Deny),
+            ("/open/a;b/c", Access::Public),
+            ("/;secret", Access::Public),
+        ] {
+            let from = From { client: "192.0.2.1".parse().unwrap(), certificate: false };
+            assert_eq!(settings.access(path.as_bytes(), from), access, "{path}");
         }
     }
 

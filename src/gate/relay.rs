@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, COOKIE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, IF_RANGE, LOCATION,
-    ORIGIN, RANGE, REFERER, SET_COOKIE, UPGRADE, USER_AGENT, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, COOKIE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH,
+    IF_RANGE, LOCATION, ORIGIN, RANGE, REFERER, SET_COOKIE, UPGRADE, USER_AGENT, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body_util::BodyExt as _;
@@ -136,10 +136,23 @@ fn backend_path<'v>(visit: &Visit<'v>) -> &'v str {
     if is_bare && !visit.site.destination.path_prefix.is_empty() { "" } else { visit.path }
 }
 
+/// Whether a request asks for one part, in the way that has one meaning. Several come in one body of their own type, in which texts
+/// could not be told from the rest; and who asks for one otherwise than by `GET` would have it cut as they like (RFC 9110, section 14.2,
+/// has a server ignore that; Zope does not).
+fn is_one_range(method: &Method, headers: &HeaderMap) -> bool {
+    let mut ranges = headers.get_all(RANGE).iter();
+    match (ranges.next(), ranges.next()) {
+        (Some(range), None) => *method == Method::GET && !range.as_bytes().contains(&b','),
+        (range, _) => range.is_none(),
+    }
+}
+
 fn is_part_of_text(visit: &Visit<'_>, response: &Response<ResponseBody>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    let is_in_parts = kind.get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"));
     response.status() == StatusCode::PARTIAL_CONTENT
         && visit.caller.parts.method == Method::GET
-        && rewrite::plan(&visit.site.origins, visit.path, response.headers()) != Plan::Pass
+        && (is_in_parts || rewrite::plan(&visit.site.origins, visit.path, response.headers()) != Plan::Pass)
 }
 
 /// A WebSocket opened by a page of another site carries that site's `Origin`.
@@ -213,8 +226,7 @@ fn overrides(
     let (site, headers) = (visit.site, visit.headers());
     let mut overrides = Vec::with_capacity(6);
     overrides.push((COOKIE, cookies(visit, session)));
-    // Several parts come in one body of their own type, in which texts could not be told from the rest.
-    if headers.get(RANGE).is_some_and(|range| range.as_bytes().contains(&b',')) {
+    if !is_one_range(&visit.caller.parts.method, headers) {
         overrides.push((RANGE, None));
     }
     // Bodies are rewritten as they pass, so they come as they are.
@@ -332,8 +344,10 @@ async fn take_cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>, headers
     let cookies: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();
     headers.remove(SET_COOKIE);
     for cookie in cookies {
-        // Set by one site's backend, it would sign the browser in or out at another on the same host.
-        if cookie::is_ours(set_name(&cookie)) {
+        // Set by one site's backend, it would sign the browser in or out at another on the same host. One without a name comes back as
+        // its value alone, which can be `lychgate=…` (RFC 6265bis, section 5.5).
+        let name = set_name(&cookie);
+        if name.is_empty() || cookie::is_ours(name) {
             continue;
         }
         match kept.apply_set_cookie(rules, &cookie) {
@@ -457,6 +471,14 @@ fn switch(
         let ours = name.as_str().starts_with("sec-websocket-") || *name == UPGRADE || *name == SET_COOKIE;
         if ours {
             switched.headers_mut().append(name, value.clone());
+        }
+    }
+    let guard = Guard::of(visit);
+    let leaks = rewrite::response_headers(&visit.site.origins, Plan::Pass, switched.headers_mut());
+    if leaks > 0 {
+        guard.found("headers", leaks);
+        if guard.blocks() {
+            return visit.problem(ErrorKind::BadGateway, "leak_blocked");
         }
     }
     switched.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));

@@ -139,7 +139,10 @@ impl Site {
             ),
             home: format!("{}/", public.path()),
             prefix: format!("{}{}", public.path(), config.server.prefix.as_str()),
-            access: site.access.clone(),
+            access: match cms.dialogue().paths().acquires() {
+                true => acquiring(config, site),
+                false => site.access.clone(),
+            },
             sign_in: site.sign_in,
             pace: Arc::default(),
             users: config.users_of(site).to_owned(),
@@ -254,6 +257,24 @@ fn neighbours<'c>(config: &'c config::Config, site: &'c config::Site) -> impl It
     let others = others.filter(|other| other.name.as_ref() != site.name.as_ref());
     let host = site.public_url.as_ref().host().name();
     others.map(|other| other.public_url.as_ref()).filter(move |other| other.host().name() == host)
+}
+
+/// The rules of a site whose CMS finds everything that lies above it, too. The other sites that are in the same Zope it would show by
+/// its own rules (`/PloneB/secret` at the address of `/PloneA`), so none of its paths leads into them.
+fn acquiring(config: &config::Config, site: &config::Site) -> policy::Settings {
+    let backends = site.backend_url.as_ref();
+    let own = backends.first().path();
+    let others = config.sites.iter().map(|other| other.as_ref().backend_url.as_ref());
+    let together = others.filter(|other| {
+        other.iter().any(|other| backends.iter().any(|backend| backend.authority() == other.authority()))
+    });
+    let beside = together.map(|other| other.first().path()).filter(|other| {
+        let is_within = other.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        !other.is_empty() && !is_within
+    });
+    let closed = beside.map(|other| policy::Rule::closing(other.as_bytes()));
+    let rules = closed.chain(site.access.rules.iter().cloned()).collect();
+    policy::Settings { rules, acquires: true, ..site.access.clone() }
 }
 
 /// Whether one path, of those of sites, is the other or above it. None is at the root.

@@ -42,11 +42,14 @@ pub(super) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Re
             }
             header.push(stream.read_u8().await?);
         }
+        if !header.ends_with(b"\r\n") {
+            return Err(wrong());
+        }
     } else {
         return Err(wrong());
     }
     // What stands behind it is nobody's business (section 2.1), though the crate looks for addresses there.
-    if header.strip_prefix(b"PROXY UNKNOWN").is_some_and(|rest| rest == b"\r\n" || is_rest_of_line(rest)) {
+    if header.strip_prefix(b"PROXY UNKNOWN").is_some_and(|rest| rest.starts_with(b" ") || rest == b"\r\n") {
         return Ok(None);
     }
     match HeaderResult::parse(&header) {
@@ -67,10 +70,6 @@ pub(super) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Re
         },
         HeaderResult::V1(Err(_)) | HeaderResult::V2(Err(_)) => Err(wrong()),
     }
-}
-
-fn is_rest_of_line(rest: &[u8]) -> bool {
-    rest.starts_with(b" ") && rest.ends_with(b"\r\n")
 }
 
 fn wrong() -> io::Error {
@@ -121,6 +120,7 @@ mod tests {
             ("no line end", [&b"PROXY TCP4 "[..], &[b'1'; 200]].concat()),
             ("line feed alone", b"PROXY TCP4 192.0.2.1 10.0.0.1 5 80\n".to_vec()),
             ("UNKNOWN and a line feed alone", b"PROXY UNKNOWN a b\n".to_vec()),
+            ("UNKNOWN, a blank and a line feed", b"PROXY UNKNOWN \n".to_vec()),
             ("no address", b"PROXY TCP4 evil 10.0.0.1 5 80\r\n".to_vec()),
             ("UDP", b"PROXY UDP4 192.0.2.1 10.0.0.1 5 80\r\n".to_vec()),
             ("v2 longer than any", [v2::PROTOCOL_PREFIX, &[0x21, 0x11, 0xff, 0xff], &[0; 70_000]].concat()),

@@ -21,6 +21,9 @@ use crate::gate::{Arrival, Transport, Worker};
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 45\r\nRetry-After: 10\r\nCache-Control: no-store\r\nConnection: close\r\n\r\nToo many visitors at once. Try again shortly.";
 /// How long somebody who is turned away is listened to, so that the answer is not lost.
 const TURNED_AWAY_FOR: Duration = Duration::from_secs(1);
+/// So many bytes may wait in the kernel, unsent, for a client that does not read; left to itself it takes megabytes. What is on its way to
+/// one that reads comes on top, so this slows nobody.
+const MOST_UNSENT: u32 = 256 << 10;
 
 /// What all workers share of the sockets' side.
 #[derive(Clone)]
@@ -114,6 +117,7 @@ impl Entrance {
                 let (stream, peer) = listener.accept().await?;
                 // A client that is gone already is no fault of the socket.
                 let _ = stream.set_nodelay(true);
+                let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(MOST_UNSENT);
                 self.enter(stream, peer.ip());
             }
             Listener::Unix(listener) => {

@@ -171,13 +171,15 @@ pub fn is_ours(name: &[u8]) -> bool {
 }
 
 /// Whatever any reader could take for a name in a piece of a Cookie header: each run of token characters
-/// (RFC 9110, section 5.6.2) before a `=`.
+/// (RFC 9110, section 5.6.2) before a `=`, and all that stands before the first.
 fn names_within(piece: &[u8]) -> impl Iterator<Item = &[u8]> {
-    memchr::memchr_iter(b'=', piece).filter_map(|at| {
+    let whole = memchr::memchr(b'=', piece).and_then(|at| piece.get(..at)).map(<[u8]>::trim_ascii);
+    let runs = memchr::memchr_iter(b'=', piece).filter_map(|at| {
         let before = piece.get(..at)?.trim_ascii_end();
         let start = before.iter().rposition(|byte| !is_token(*byte)).map_or(0, |at| at + 1);
         before.get(start..)
-    })
+    });
+    runs.chain(whole)
 }
 
 fn is_token(byte: u8) -> bool {

@@ -190,8 +190,7 @@ impl Sessions {
         // Compared without regard for case as cheaply as can be: this looks at every session there is.
         let mut all = self.live.select(|session| {
             session.site() == new.site()
-                && (session.user().eq_ignore_ascii_case(new.user())
-                    || session.user_id().is_some_and(|id| Some(id) == new.user_id()))
+                && is_same(session, new, || session.user().eq_ignore_ascii_case(new.user()))
         });
         let surplus = all.len().saturating_sub(most);
         if surplus == 0 {
@@ -298,10 +297,10 @@ impl Sessions {
 
     /// The live sessions of the user of `session` at its site, whatever name each was begun with; in no order.
     pub fn list_like(&self, session: &Session) -> Vec<Arc<Session>> {
-        let (name, id) = (account::canonical(session.user()), session.user_id());
+        let name = account::canonical(session.user());
         self.live.select(|other| {
             other.site() == session.site()
-                && (account::canonical(other.user()) == name || id.is_some() && other.user_id() == id)
+                && is_same(other, session, || account::canonical(other.user()) == name)
                 && self.is_live(other)
         })
     }
@@ -448,6 +447,15 @@ impl Contents {
 /// What sealed contents are tied to: moved to another session, site or user, they do not open.
 pub(super) fn place(key: SessionKey, site: &str, user: &str) -> Vec<u8> {
     [&key.0[..], site.as_bytes(), b"\0", user.as_bytes()].concat()
+}
+
+/// Whether two sessions are one person's. Where the CMS has told the ids of both, these say so, for to it `jdoe` and `JDoe` may be
+/// two people; else the names do.
+fn is_same(one: &Session, other: &Session, has_same_name: impl FnOnce() -> bool) -> bool {
+    match (one.user_id(), other.user_id()) {
+        (Some(one), Some(other)) => one == other,
+        _ => has_same_name(),
+    }
 }
 
 /// A panic elsewhere cannot leave these half changed, so poison says nothing.

@@ -265,4 +265,37 @@ async fn no_spelling_of_a_password_goes_past_the_gate() {
             plone.checked(browser.send(Method::POST, "/docs", Some((kind, body.clone().into()))).await);
         assert_eq!(answer.status, 403, "{kind} {body}");
     }
+    // Zope looks among the fields for the cookie, too: `siteadmin` and the password, in hexadecimal, in base64.
+    let cookie = "/docs?__ac=NzM2OTc0NjU2MTY0NmQ2OTZlOjUzNjU2MzcyNjU3NDMxMzIzMzM0MjE%3D";
+    let direct = plone.directly().get(&format!("/Plone{cookie}")).await;
+    assert!(direct.text().contains("userrole-manager"), "Plone itself takes a cookie from the query");
+    assert_eq!(plone.checked(browser.get(cookie).await).status, 403);
+}
+
+/// Zope finds what lies in one folder in every other, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_rule_closes_is_found_nowhere_else() {
+    let plone = Plone::new();
+    let gate = plone.gate_with(
+        "[site.access]\ndefault = \"public\"\nrules = [{ path = \"/docs/**\", access = \"deny\" }]",
+    );
+    let mut browser = plone.browser(&gate);
+    for path in [
+        "/docs/handbook",
+        "/news/docs/handbook",
+        "/docs/docs/docs/handbook",
+        "/Plone/docs/handbook",
+        "/Plone/Plone/news/docs/handbook",
+        "/++etc++site/docs/handbook",
+        "/portal_url/docs/handbook",
+        "/events/docs/handbook/document_view",
+    ] {
+        let direct = plone.directly().get(&format!("/Plone{path}")).await;
+        assert!(
+            direct.status == 200 && direct.text().contains("Handbook"),
+            "Plone itself shows it at {path}"
+        );
+        assert_eq!(plone.checked(browser.get(path).await).status, 403, "{path}");
+    }
+    assert_eq!(plone.checked(browser.get("/news").await).status, 200);
 }
