@@ -17,7 +17,7 @@
 //!    │      └── recovery   the forgotten-password process: the CMS's, or the gate's for users of its own
 //!    │             └── cms   the conversation with the backend's forms: dialogues and their verdicts
 //!    └── relay       hygiene of headers and cookies around
-//!           ├── forward    one exchange with the backend, or one of several: choice, pool, retry, deadlines, tunnel
+//!           ├── forward    one exchange with the backend, or one of several: choice, load, pool, retry, deadlines, tunnel
 //!           └── rewrite    internal → public in headers, cookies and bodies; and back, where the CMS can't be told
 //! ```
 //! Beside it, on a thread of its own, [`mail`] takes the CMS's mail, makes its links public by the same maps, and passes it on;

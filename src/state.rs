@@ -187,6 +187,7 @@ fn sites(config: &Config, clock: &Arc<dyn Clock>, before: &[Arc<Site>]) -> Resul
         if let Some(same) = before.iter().find(|before| before.name == site.name) {
             site.metrics = Arc::clone(&same.metrics);
             site.pace = Arc::clone(&same.pace);
+            site.load = Arc::clone(&same.load);
             site.backends.resume(&same.backends);
         }
         Ok(Arc::new(site))

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 
 use super::{response, text};
 use crate::acme::Report;
+use crate::forward::{Class, Load};
 use crate::observe::metrics::{Histogram, Metrics, SiteMetrics, Tally};
 use crate::state::Shared;
 
@@ -35,6 +36,7 @@ struct OfSite {
     sessions: usize,
     /// Whether each backend is up, in their order.
     backends: Vec<bool>,
+    load: Arc<Load>,
     metrics: Arc<SiteMetrics>,
 }
 
@@ -55,6 +57,7 @@ impl Snapshot {
             name: site.name.clone(),
             sessions: shared.sessions.list(Some(&site.name), None).len(),
             backends: (0..site.backends.members().len()).map(|at| site.backends.is_up(at)).collect(),
+            load: Arc::clone(&site.load),
             metrics: Arc::clone(&site.metrics),
         });
         Self {
@@ -106,6 +109,26 @@ impl Snapshot {
                 let labels: Labels<'_> = vec![("name", &report.name), ("outcome", outcome)];
                 metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
             }
+        }
+        Ok(())
+    }
+
+    /// What the backends work on, and what was not let there.
+    fn loads(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let all = || self.sites.iter().flat_map(|site| Class::ALL.map(|class| (site, class)));
+        let labels = |site: &'_ OfSite, class: Class| {
+            vec![("site", site.name.clone()), ("who", class.as_str().to_owned())]
+        };
+        let help = "Requests that the backends work on, by whether somebody is signed in";
+        let mut metric = encoder.encode_descriptor("requests_in_flight", help, None, MetricType::Gauge)?;
+        for (site, class) in all() {
+            metric.encode_family(&labels(site, class))?.encode_gauge(&site.load.in_flight(class))?;
+        }
+        let help = "Requests refused because the backends worked on too many";
+        let mut metric = encoder.encode_descriptor("overload_refusals", help, None, MetricType::Counter)?;
+        for (site, class) in all() {
+            let count = site.load.refusals(class);
+            metric.encode_family(&labels(site, class))?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
         }
         Ok(())
     }
@@ -183,6 +206,7 @@ impl Collector for Snapshot {
                 metric.encode_family(&labels)?.encode_gauge(&u64::from(*is_up))?;
             }
         }
+        self.loads(encoder)?;
         for (name, help, labels, tally) in [
             ("limited", "Attempts that were one too many", ["action", "by"], self.limited.as_ref()),
             ("mails", "Messages of the CMS by what became of them", ["outcome", ""], &all.mails),

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::Fault;
+use super::load::{Entry, Slot};
 use super::pace::Pace;
 use super::pool::Lease;
 use super::spool::Spooled;
@@ -51,16 +52,25 @@ pub enum RequestBody {
 pub struct Stream {
     incoming: Incoming,
     remaining: u64,
+    /// Taken with the last byte.
+    entry: Option<Entry>,
     inspect: Option<Box<dyn Inspect>>,
     progress: Progress,
     pace: Pace,
 }
 
 impl RequestBody {
-    /// Streams `incoming`, which must bring exactly `length` bytes and `rate` of them a second, past `inspect`.
-    pub fn stream(incoming: Incoming, length: u64, rate: Size, inspect: Option<Box<dyn Inspect>>) -> Self {
+    /// Streams `incoming`, which must bring exactly `length` bytes and `rate` of them a second, past `inspect`. The backend begins with
+    /// it when it is whole, and by `entry`.
+    pub fn stream(
+        incoming: Incoming,
+        length: u64,
+        rate: Size,
+        inspect: Option<Box<dyn Inspect>>,
+        entry: Entry,
+    ) -> Self {
         let (progress, pace) = (Progress::sending(), Pace::new(rate.as_u64()));
-        Self::Stream(Stream { incoming, remaining: length, inspect, progress, pace })
+        Self::Stream(Stream { incoming, remaining: length, entry: Some(entry), inspect, progress, pace })
     }
 
     /// The number of bytes it will have.
@@ -132,6 +142,12 @@ impl Stream {
                     return Poll::Ready(Some(Err(self.fail(Fault::BodyRefused(reason)))));
                 }
             }
+            if let Some(entry) = self.entry.take_if(|_| self.remaining == 0) {
+                match entry.enter_late() {
+                    Ok(slot) => self.progress.occupy(slot),
+                    Err(fault) => return Poll::Ready(Some(Err(self.fail(fault)))),
+                }
+            }
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
     }
@@ -151,12 +167,19 @@ struct State {
     /// When a byte last moved.
     moved: Instant,
     sending: bool,
+    /// Once it is sent, until it is answered.
+    slot: Option<Slot>,
     fault: Option<Fault>,
 }
 
 impl Progress {
     pub(super) fn sending() -> Self {
-        Self(Some(Arc::new(Mutex::new(State { moved: Instant::now(), sending: true, fault: None }))))
+        Self(Some(Arc::new(Mutex::new(State {
+            moved: Instant::now(),
+            sending: true,
+            slot: None,
+            fault: None,
+        }))))
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> Option<T> {
@@ -168,6 +191,15 @@ impl Progress {
             state.moved = Instant::now();
             state.sending = !done;
         });
+    }
+
+    fn occupy(&self, slot: Slot) {
+        self.with(|state| state.slot = Some(slot));
+    }
+
+    /// The backend has answered, or will not.
+    pub(super) fn leave(&self) {
+        self.with(|state| state.slot = None);
     }
 
     fn fail(&self, fault: Fault) {

@@ -14,9 +14,11 @@
 //! - `HEAD` travels on a connection of its own, which ends with it.
 //! - An answer that breaks off right behind its head is a fault like one that has none: nothing of it was passed on yet.
 //! - A body always has a `Content-Length`; one of unknown length is spooled first.
+//! - The backends of a site work on so many requests at once, and on fewer of strangers: [`Load`].
 
 mod body;
 mod head;
+mod load;
 mod pace;
 mod pool;
 mod settings;
@@ -34,6 +36,8 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use self::body::Progress;
 pub use self::body::{BoxError, Inspect, RequestBody, ResponseBody};
 pub use self::head::{Destination, Outgoing};
+pub(crate) use self::load::RETRY_AFTER;
+pub use self::load::{Bounds, Class, Entry, Load, Slot};
 pub use self::pool::Security;
 use self::pool::{Connection, Line};
 pub use self::settings::{HealthCheck, HealthPath, Pause, Settings};
@@ -79,6 +83,9 @@ pub enum Fault {
     /// Too many bodies of strangers are held already.
     #[error("too many bodies of unknown length at once")]
     Crowded,
+    /// The backends work on as many requests as they may.
+    #[error("too many requests at once")]
+    Overloaded,
     /// The request cannot be written down for the backend.
     #[error("the request cannot be forwarded: {0}")]
     Request(#[source] http::Error),
@@ -97,6 +104,7 @@ impl Fault {
             Self::BodyRefused(_) => "body_refused",
             Self::Spool(_) => "spool_failed",
             Self::Crowded => "spool_crowded",
+            Self::Overloaded => "overloaded",
             Self::Request(_) => "not_forwardable",
         }
     }
@@ -118,7 +126,7 @@ impl Fault {
             Self::BodyRefused(_) => StatusCode::FORBIDDEN,
             Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::Spool(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Crowded | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -231,6 +239,7 @@ impl Upstream {
         let response =
             progress.deadline(self.settings.response_timeout.as_duration(), connection.send(request)).await;
         vigil.over();
+        progress.leave();
         if let Some(fault) = progress.fault() {
             return Err(fault);
         }

@@ -7,6 +7,7 @@ use http::uri::PathAndQuery;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Bounds;
 use crate::config::values::{Size, Span, deserialize_from_str};
 
 /// How patient the gate is with the backend, what it sends there, and how it chooses where there are several.
@@ -29,6 +30,8 @@ pub struct Settings {
     pub body_rate: Size,
     /// The authorities by which an https backend's certificate is judged, PEM; those the system trusts.
     pub ca: Option<PathBuf>,
+    /// How many requests the backends may work on at once; 1024, and 256 of strangers.
+    pub requests: Bounds,
     /// How much of a body of unknown length, or of one that is translated on its way, is held in memory before it goes to a file; 256 KiB.
     pub spool_above: Size,
     /// Whether who is signed in keeps their backend, of several, while it is up; no. For a CMS that remembers people in one process.
@@ -48,6 +51,7 @@ impl Default for Settings {
             body_limit: Size::bytes(4 << 30),
             body_rate: Size::bytes(500),
             ca: None,
+            requests: Bounds::default(),
             spool_above: Size::bytes(256 << 10),
             sticky: false,
             health_check: None,

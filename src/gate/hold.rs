@@ -408,6 +408,7 @@ fn fate(verdict: &str, status: StatusCode) -> HeldFate {
         | "credentials_in_address"
         | "body_refused"
         | "backend_unreachable"
+        | "overloaded"
         | "not_allowed_by_cms"
         | "internal" => HeldFate::NotSent,
         _ => HeldFate::Unclear,
@@ -476,6 +477,7 @@ mod tests {
             ("backend_unreachable", 502, HeldFate::NotSent),
             ("backend_timeout", 504, HeldFate::Unclear),
             ("backend_broke_off", 502, HeldFate::Unclear),
+            ("overloaded", 503, HeldFate::NotSent),
             ("denied", 403, HeldFate::NotSent),
             ("body_refused", 403, HeldFate::NotSent),
             ("leak_blocked", 502, HeldFate::Unclear),

@@ -22,7 +22,9 @@ use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
 use crate::config::SignIn;
 use crate::config::values::Size;
-use crate::forward::{self, Fault, Outgoing, RequestBody, ResponseBody, Strangers, Upstream, Whom};
+use crate::forward::{
+    self, Class, Entry, Fault, Outgoing, RequestBody, ResponseBody, Strangers, Upstream, Whom,
+};
 use crate::pages::ErrorKind;
 use crate::rewrite::{self, Plan, Translation};
 use crate::session::Session;
@@ -64,13 +66,28 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
     if token.is_some() && is_foreign(visit) {
         return visit.problem(ErrorKind::CrossSite, "cross_site");
     }
+    let class = if visit.session.is_some() || pass == Pass::Trusted { Class::Known } else { Class::Stranger };
+    let bounds = upstream.settings().requests;
+    let entry = Entry::new(Arc::clone(&visit.site.load), bounds, class);
+    if !entry.has_room() {
+        return overloaded(visit, class);
+    }
     let copy = match &body {
         SentBody::Arriving(_) => Spare::of(visit, pass, framing),
         SentBody::Held(_) => None,
     };
-    let (body, _place) = match request_body(visit, framing, pass, upstream, (body, copy.clone())).await {
-        Ok(body) => body,
-        Err(fault) => return broken(visit, upstream, &fault, began.elapsed()),
+    let (body, _place) =
+        match request_body(visit, framing, pass, (upstream, &entry), (body, copy.clone())).await {
+            Ok(body) => body,
+            Err(fault) => return broken(visit, upstream, &fault, began.elapsed()),
+        };
+    // One that streams enters when it has all passed.
+    let slot = match (&body, entry) {
+        (RequestBody::Stream(_), _) => None,
+        (_, entry) => match entry.enter() {
+            Ok(slot) => Some(slot),
+            Err(_) => return overloaded(visit, class),
+        },
     };
     let Ok(request_id) = HeaderValue::from_str(visit.caller.request_id) else {
         return visit.problem(ErrorKind::Internal, "internal");
@@ -96,9 +113,11 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
         let outgoing = Outgoing { overrides: &whole, ..outgoing };
         exchanged = upstream.exchange(&outgoing, RequestBody::Empty, whom).await;
     }
+    drop(slot);
     let took = began.elapsed();
     let mut response = match exchanged {
         Ok(response) => response,
+        Err(Fault::Overloaded) => return overloaded(visit, class),
         Err(fault) => return broken(visit, upstream, &fault, took),
     };
     if let Some(answer) = challenged(visit, pass, session, &response, copy).await {
@@ -145,7 +164,7 @@ async fn request_body(
     visit: &Visit<'_>,
     framing: Framing,
     pass: Pass,
-    upstream: &Upstream,
+    (upstream, entry): (&Upstream, &Entry),
     (body, copy): (SentBody, Option<Spare>),
 ) -> Result<(RequestBody, Option<Strangers>), Fault> {
     let mut inspect = match pass {
@@ -173,7 +192,8 @@ async fn request_body(
             Err(Fault::BodyTooLarge)
         }
         Framing::Length(length) if translation.is_none() => {
-            Ok((RequestBody::stream(body, length, upstream.settings().body_rate, inspect), None))
+            let rate = upstream.settings().body_rate;
+            Ok((RequestBody::stream(body, length, rate, inspect, entry.clone()), None))
         }
         // Its length, or the one it will have, is known only when all of it is there.
         Framing::Length(_) | Framing::Unknown => {
@@ -477,6 +497,19 @@ fn switch(
         }
     }));
     Answer { response: switched, verdict: "tunnel", backend: Some(took) }
+}
+
+/// Says that there are too many requests at once.
+fn overloaded(visit: &Visit<'_>, class: Class) -> Answer {
+    if let Some(refused) = visit.site.load.refused(class, visit.shared().clock.elapsed()) {
+        tracing::warn!(
+            site = visit.site.name,
+            refused,
+            now = class.as_str(),
+            "more requests at once than site.forward.requests lets the backends work on"
+        );
+    }
+    visit.problem(ErrorKind::Unavailable { retry_after: forward::RETRY_AFTER }, Fault::Overloaded.verdict())
 }
 
 /// The page for an exchange that did not come about.

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::cms::{self, Trust};
 use crate::config::url::{Scheme, SiteUrl};
 use crate::config::{self, SignIn, VirtualHosting};
-use crate::forward::{self, Destination, Member, Security, Standing};
+use crate::forward::{self, Destination, Load, Member, Security, Standing};
 use crate::identity;
 use crate::observe::metrics::SiteMetrics;
 use crate::recovery::{self, Way};
@@ -53,6 +53,8 @@ pub struct Site {
     pub destination: Destination,
     /// Where it is, and how it is doing there.
     pub backends: Arc<Standing>,
+    /// What they work on.
+    pub load: Arc<Load>,
     /// How patient to be with it.
     pub forward: forward::Settings,
     /// The largest form that is kept until its sender has signed in, in bytes; 0 for none.
@@ -149,6 +151,7 @@ impl Site {
             cms,
             destination,
             backends,
+            load: Arc::default(),
             forward: site.forward.clone(),
             hold_posts: site.hold_posts.as_u64(),
             origins: Arc::new(origins),
