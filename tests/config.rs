@@ -200,6 +200,16 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "proxy.toml:2:22: error: this is no ACME directory; write its https address",
         ),
         (
+            "more strangers than there may be of all",
+            "[[site]]\nforward.requests = { total = 40, strangers = 50 }\n",
+            "proxy.toml:2:20: error: strangers = 50 is more than all together may have, total = 40; write less, such as 10",
+        ),
+        (
+            "a misspelt bound",
+            "[[site]]\nforward.requests = { totl = 40 }\n",
+            "proxy.toml:2:22: error: there is no key `totl` here; did you mean `total`?",
+        ),
+        (
             "a misspelt key of acme",
             "[server.tls]\nacme = { directory = \"https://acme.example/dir\", contacts = [] }\n",
             "proxy.toml:2:50: error: there is no key `contacts` here; did you mean `contact`?",
