@@ -198,6 +198,24 @@ const ROWS: &[Row] = &[
         get: [503, 200, 200],
     },
     Row {
+        name: "requests, the strangers' share, with bodies of every kind",
+        server: "",
+        site: "forward.requests = { total = 6, strangers = 4 }",
+        fill: |scene| {
+            for request in [
+                post("/open/held", "", ""),
+                post("/open/held", "", "hello"),
+                chunked("/open/held", ""),
+                post("/open/held", "Content-Type: application/json\r\n", "{}"),
+            ] {
+                scene.send(request);
+                scene.begins.recv_timeout(PATIENCE).expect("it reaches the backend");
+            }
+        },
+        request: page,
+        get: [503, 200, 200],
+    },
+    Row {
         name: "requests, the strangers' share, and some of the rest",
         server: "",
         site: SHARE,
