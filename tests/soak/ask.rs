@@ -82,7 +82,7 @@ pub enum Shown {
     Nothing,
     /// A page with this status.
     Status(u16),
-    /// An answer that breaks off; or none, where it broke off before anything of it was passed on.
+    /// An answer that breaks off; or 502, where it broke off before anything of it was passed on.
     Broken,
 }
 
@@ -154,11 +154,6 @@ impl Ask {
 
     pub fn fault_name(&self) -> &'static str {
         self.fault.map_or("", |fault| FAULTS[fault].0)
-    }
-
-    /// Whether the answer may stay away altogether.
-    pub fn may_get_nothing(&self) -> bool {
-        self.shown() == Shown::Broken
     }
 
     fn shown(&self) -> Shown {
@@ -284,6 +279,9 @@ impl Ask {
             let own = got.status == status && got.token.is_none() && got.whole;
             let words = if status == 502 { "502, as it should" } else { "504, as it should" };
             return if own { Ok(words) } else { wrong("a fault of the backend is not told") };
+        }
+        if self.shown() == Shown::Broken && got.status == 502 && got.token.is_none() && got.whole {
+            return Ok("502, before anything of it was passed on");
         }
         if got.status != 200 || got.token.is_none() || got.user.is_none() {
             return wrong("LOST: not the backend's answer");

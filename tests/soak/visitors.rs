@@ -20,9 +20,6 @@ use crate::support::gate::HOST;
 use crate::support::raw::{Wire, connect, get};
 use crate::support::secure::Client;
 
-/// How an answer ends whose head and end came together: hyper gives up the connection or stream with the head unsent.
-const NOTHING: &str = "broken off before its head";
-
 /// Signs somebody in and gives the browser.
 pub fn sign_in(soak: &Soak, user: &str) -> Browser {
     let mut browser = Browser::new(soak.gate.plain, HOST).with("sec-fetch-site", "same-origin");
@@ -72,10 +69,6 @@ pub fn http1(soak: &Soak, random: &mut Random, user: &str) {
         let began = Instant::now();
         wire.send(ask.bytes(&cookies));
         let Some(message) = wire.response_to(ask.kind.method()) else {
-            if ask.may_get_nothing() {
-                soak.counted(ask.kind.name(), NOTHING, began.elapsed());
-                continue;
-            }
             let (path, fault) = (ask.path(), ask.fault_name());
             soak.violation(format!(
                 "{} {path} (\"{fault}\", the connection's {used}.): LOST: no answer at all",
@@ -199,7 +192,6 @@ pub fn http2(soak: &Soak, random: &mut Random, user: &str) {
                     match got {
                         Ok(Some(got)) => soak.judged("http/2", &ask, &got, took),
                         Ok(None) => soak.counted("http/2", "gone", took),
-                        Err(_) if ask.may_get_nothing() => soak.counted("http/2", NOTHING, took),
                         Err(error) => soak.violation(format!(
                             "http/2 {} (\"{}\"): LOST: {error}",
                             ask.path(),
