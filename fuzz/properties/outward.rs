@@ -93,6 +93,10 @@ pub fn spelled(data: &[u8]) {
 
 /// An encoded body: garbage ends with an error or as it was; what is encoded well is rewritten inside, in any split.
 pub fn coded(data: &[u8]) {
+    // What looks like UTF-16 is read as that.
+    if matches!(data, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, 0, _, ..] | [_, 0, _, 0, ..]) {
+        return;
+    }
     let origins = &origins(Mode::Full)[0];
     for coding in [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd] {
         let plan = Plan::Text(Some(coding));

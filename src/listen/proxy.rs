@@ -16,6 +16,9 @@ const LONGEST_TEXT: usize = 107;
 /// The longest of version 2 that is read behind its first 16 bytes: two addresses, and room for extensions, which are ignored.
 const LONGEST_BINARY: u16 = 2048;
 
+/// Version 2, command `LOCAL`.
+const LOCAL: u8 = 0x20;
+
 /// Reads the header and gives the client's address; `None` when the proxy speaks for itself (a health check).
 ///
 /// # Errors
@@ -48,6 +51,10 @@ pub(super) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Re
     } else {
         return Err(wrong());
     }
+    // The proxy speaks for itself, whatever family and addresses it names (section 2.2).
+    if header.starts_with(v2::PROTOCOL_PREFIX) && header.get(12) == Some(&LOCAL) {
+        return Ok(None);
+    }
     // What stands behind it is nobody's business (section 2.1), though the crate looks for addresses there.
     if header.strip_prefix(b"PROXY UNKNOWN").is_some_and(|rest| rest.starts_with(b" ") || rest == b"\r\n") {
         return Ok(None);
@@ -58,8 +65,6 @@ pub(super) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Re
             v1::Addresses::Tcp6(ip) => Some(ip.source_address.into()),
             v1::Addresses::Unknown => None,
         }),
-        // The proxy speaks for itself, whatever else it says.
-        HeaderResult::V2(Ok(v2::Header { command: v2::Command::Local, .. })) => Ok(None),
         // Only so do family and transport go together for a stream; others must be refused (section 2.2).
         HeaderResult::V2(Ok(header)) => match (header.addresses, header.protocol) {
             (v2::Addresses::IPv4(ip), v2::Protocol::Stream) => Ok(Some(ip.source_address.into())),
@@ -107,6 +112,7 @@ mod tests {
             ("v2 IPv6", binary(0x21, 0x21, &v6), Some("2001:db8::7")),
             ("v2 with extensions", binary(0x21, 0x11, &extended), Some("192.0.2.1")),
             ("v2 LOCAL", binary(0x20, 0, &[]), None),
+            ("v2 LOCAL of no family that there is", binary(0x20, 0x5f, &[]), None),
         ] {
             let whole = [&header[..], b"GET / HTTP/1.1\r\n"].concat();
             assert_eq!(read(&whole).await, (Ok(expected.map(str::to_owned)), 16), "{name}");

@@ -74,10 +74,10 @@ impl Wide {
         text.extend_from_slice(&chunk);
         if let State::Undecided(labelled) = self.state {
             self.state = match text.as_slice() {
-                // In no other encoding is there a zero byte beside a letter.
-                [0xff, 0xfe, ..] | [b'\t'..=b'~', 0, ..] => State::Wide(Order::Little),
-                [0xfe, 0xff, ..] | [0, b'\t'..=b'~', ..] => State::Wide(Order::Big),
-                [] | [_] if !end => self.state,
+                // In no other encoding is every other byte zero; one zero alone is a fault, or somebody's trick to hide names behind.
+                [0xff, 0xfe, ..] | [b'\t'..=b'~', 0, b'\t'..=b'~', 0, ..] => State::Wide(Order::Little),
+                [0xfe, 0xff, ..] | [0, b'\t'..=b'~', 0, b'\t'..=b'~', ..] => State::Wide(Order::Big),
+                [] | [_] | [_, 0] | [0, _] | [_, 0, _] | [0, _, 0] if !end => self.state,
                 text if labelled.is_some() => {
                     let start = text.get(..SURE).unwrap_or(text);
                     match (start.iter().all(|byte| matches!(byte, 1..=0x7f)), end || start.len() == SURE) {
