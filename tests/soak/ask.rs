@@ -249,6 +249,11 @@ impl Ask {
         }
     }
 
+    /// Whether what the backend does wrong shows as an answer that breaks off.
+    pub fn may_break_off(&self) -> bool {
+        self.shown() == Shown::Broken
+    }
+
     /// Judges what came back.
     ///
     /// # Errors

@@ -192,6 +192,10 @@ pub fn http2(soak: &Soak, random: &mut Random, user: &str) {
                     match got {
                         Ok(Some(got)) => soak.judged("http/2", &ask, &got, took),
                         Ok(None) => soak.counted("http/2", "gone", took),
+                        // The client forgets a head that is followed by a reset before it has looked.
+                        Err(_) if ask.may_break_off() => {
+                            soak.counted("http/2", "broken off, as it was", took)
+                        }
                         Err(error) => soak.violation(format!(
                             "http/2 {} (\"{}\"): LOST: {error}",
                             ask.path(),
