@@ -73,7 +73,8 @@ async fn no_header_of_a_stranger_gets_into_a_mail() {
         let mail = plone.mail_to(&user, 1);
         assert!(mail.link().starts_with(&format!("http://{HOST}/passwordreset/")), "{name}: {}", mail.link());
         assert!(!mail.raw.contains("evil"), "{name}: {}", mail.raw);
-        assert!(!mail.raw.contains("31337"), "{name}: {}", mail.raw);
+        // As a port: the digits alone may stand in a `Message-Id`.
+        assert!(!mail.raw.contains(":31337"), "{name}: {}", mail.raw);
     }
 }
 
