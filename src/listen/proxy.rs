@@ -59,6 +59,10 @@ pub(super) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Re
     if header.strip_prefix(b"PROXY UNKNOWN").is_some_and(|rest| rest.starts_with(b" ") || rest == b"\r\n") {
         return Ok(None);
     }
+    // A port is digits alone, which the crate does not hold it to.
+    if header.starts_with(b"PROXY ") && header.contains(&b'+') {
+        return Err(wrong());
+    }
     match HeaderResult::parse(&header) {
         HeaderResult::V1(Ok(v1::Header { addresses, .. })) => Ok(match addresses {
             v1::Addresses::Tcp4(ip) => Some(ip.source_address.into()),
@@ -128,6 +132,7 @@ mod tests {
             ("UNKNOWN and a line feed alone", b"PROXY UNKNOWN a b\n".to_vec()),
             ("UNKNOWN, a blank and a line feed", b"PROXY UNKNOWN \n".to_vec()),
             ("no address", b"PROXY TCP4 evil 10.0.0.1 5 80\r\n".to_vec()),
+            ("a port with a sign", b"PROXY TCP4 192.0.2.1 10.0.0.1 +5 80\r\n".to_vec()),
             ("UDP", b"PROXY UDP4 192.0.2.1 10.0.0.1 5 80\r\n".to_vec()),
             ("v2 longer than any", [v2::PROTOCOL_PREFIX, &[0x21, 0x11, 0xff, 0xff], &[0; 70_000]].concat()),
             ("v2 of version 3", binary(0x31, 0x11, &[0; 12])),
