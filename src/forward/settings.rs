@@ -30,7 +30,7 @@ pub struct Settings {
     pub body_rate: Size,
     /// The authorities by which an https backend's certificate is judged, PEM; those the system trusts.
     pub ca: Option<PathBuf>,
-    /// How many requests the backends may work on at once; 1024, and 256 of strangers.
+    /// How many requests the backends may work on at once; 1024, 256 of strangers, and 128 of one client among them.
     pub requests: Bounds,
     /// How much of a body of unknown length, or of one that is translated on its way, is held in memory before it goes to a file; 256 KiB.
     pub spool_above: Size,
