@@ -220,7 +220,9 @@ impl Entry {
         let Self { load, bounds, class, at } = self;
         // Dropped where it turns out that there is no room, which takes it back.
         let client = at.map(|at| Seat { load: Arc::clone(&load), at });
-        if client.as_ref().is_some_and(|seat| !below(bounds.per_client, seat.load.clients.enter(seat.at) as u64))
+        if client
+            .as_ref()
+            .is_some_and(|seat| !below(bounds.per_client, seat.load.clients.enter(seat.at) as u64))
         {
             return Err(Fault::Overloaded);
         }
@@ -339,16 +341,29 @@ mod tests {
     fn one_client_leaves_room_to_other_strangers_and_has_it_again_afterwards() {
         use Class::{Known, Stranger};
         let (bounds, load) = (bounds("strangers = 4\nper_client = 2").unwrap(), Arc::new(Load::default()));
-        let entry = |class, client: &str| Entry::new(Arc::clone(&load), bounds, class, client.parse().unwrap());
+        let entry =
+            |class, client: &str| Entry::new(Arc::clone(&load), bounds, class, client.parse().unwrap());
         for round in 0..3 {
             let one = [(); 2].map(|()| entry(Stranger, "2001:db8::1").enter().unwrap());
             for _ in 0..9 {
-                assert!(!entry(Stranger, "2001:db8::2").has_room(), "{round}: its neighbour is the same client");
-                assert!(entry(Stranger, "2001:db8::2").enter().is_err(), "{round}: and refusals count for nothing");
+                assert!(
+                    !entry(Stranger, "2001:db8::2").has_room(),
+                    "{round}: its neighbour is the same client"
+                );
+                assert!(
+                    entry(Stranger, "2001:db8::2").enter().is_err(),
+                    "{round}: and refusals count for nothing"
+                );
             }
-            assert!(entry(Known, "2001:db8::1").enter().is_ok(), "{round}: who is signed in there is no stranger");
+            assert!(
+                entry(Known, "2001:db8::1").enter().is_ok(),
+                "{round}: who is signed in there is no stranger"
+            );
             let other = [(); 2].map(|()| entry(Stranger, "192.0.2.1").enter().unwrap());
-            assert!(entry(Stranger, "192.0.2.2").enter().is_err(), "{round}: all strangers have what they may");
+            assert!(
+                entry(Stranger, "192.0.2.2").enter().is_err(),
+                "{round}: all strangers have what they may"
+            );
             drop(other);
             assert!(entry(Stranger, "192.0.2.2").enter().is_ok(), "{round}");
             drop(one);

@@ -9,6 +9,7 @@
 //! batch of touches, and no request ever waits for it.
 
 mod held;
+mod reopen;
 
 use std::fs;
 use std::io;
@@ -156,9 +157,10 @@ impl Sqlite {
         let watcher = Arc::clone(&monitor);
         let (jobs, queue) = mpsc::channel();
         let (changed, changes) = watch::channel(0);
+        let place = file.clone();
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || work(connection, &queue, &changed, &watcher))
+            .spawn(move || work(connection, (&place, patience), &queue, &changed, &watcher))
             .map_err(|error| in_file(Problem::Unreachable(error)))?;
         Ok(Self { file, jobs: Some(jobs), changes, thread: Some(thread), monitor })
     }
@@ -320,6 +322,7 @@ fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
 /// The thread's life: do jobs until the last handle is dropped, and look around twice a second.
 fn work(
     mut connection: Connection,
+    (file, patience): (&Path, Duration),
     queue: &mpsc::Receiver<Job>,
     changed: &watch::Sender<u64>,
     monitor: &Monitor,
@@ -333,10 +336,12 @@ fn work(
             Err(RecvTimeoutError::Disconnected) => return,
         }
         if looked.elapsed() >= LOOK_EVERY {
-            monitor.look(&mut connection, probe);
+            let is_other = monitor.look(&mut connection, probe, |connection, stale| {
+                reopen::reopen(connection, file, patience, &stale)
+            });
             looked = Instant::now();
             let found = data_version(&connection);
-            if found != version {
+            if is_other || found != version {
                 version = found;
                 changed.send_modify(|count| *count = count.wrapping_add(1));
             }

@@ -85,7 +85,8 @@ fn refused(error: &io::Error, name: &str) -> (String, String) {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 (format!("not for {name}"), format!("have one made that has the name {name}, or correct public_url"))
             }
-            CertificateError::UnknownIssuer => (
+            // Another authority may have the same name.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => (
                 "of an authority that this machine does not know".to_owned(),
                 "put the authority's intermediate certificates behind the site's own in the file; where the authority is your own, its certificate belongs among those of the system, here and at every visitor's".to_owned(),
             ),
