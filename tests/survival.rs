@@ -15,7 +15,7 @@ use http::Method;
 use serde_json::Value;
 use support::browser::Browser;
 use support::gate::{Gate, HOST};
-use support::raw::{Backend, ask, login};
+use support::raw::{Backend, ask, connect, get, login};
 use support::standin::StandIn;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -238,6 +238,39 @@ async fn on_a_full_disk_nobody_can_sign_in_everybody_stays_and_room_ends_it() {
         browser.cookies = cookies;
         assert_eq!(browser.get("/docs").await.status, 200);
     }
+}
+
+#[test]
+fn on_a_full_disk_an_upload_is_refused_whole_and_all_else_goes_on() {
+    let backend = Backend::polite();
+    let folder = folder(&backend.url());
+    let file = folder.path().join("proxy.toml");
+    let toml = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(file, format!("{toml}access.default = \"public\"\n")).unwrap();
+    let gate = Process::start(folder.path(), "trap '' XFSZ; ulimit -S -f 400;");
+    // Of unknown length, so that all of it has to be there before the backend is asked; more than is held in memory.
+    let upload = |size: usize| {
+        let head = format!(
+            "POST /save HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n"
+        );
+        [head.into_bytes(), vec![b'x'; size], b"\r\n0\r\n\r\n".to_vec()].concat()
+    };
+    for _ in 0..3 {
+        let mut wire = connect(gate.address);
+        wire.send(upload(700 << 10));
+        let answer = wire.response_to("POST").expect("an answer");
+        assert_eq!(answer.status(), 500, "{}", answer.text());
+        assert!(answer.field("x-request-id").is_some());
+        assert!(backend.take().is_empty(), "half a file is none");
+        assert_eq!(ask(gate.address, get("/a", "")).status(), 200);
+        assert_eq!(backend.take().len(), 1);
+    }
+    let mut wire = connect(gate.address);
+    wire.send(upload(300 << 10));
+    assert_eq!(wire.response_to("POST").expect("an answer").status(), 200, "what there is room for");
+    assert_eq!(backend.take()[0].body.len(), 300 << 10);
+    let log = gate.log.lock().unwrap();
+    assert!(log.contains("spool_failed") && !log.contains("panicked"), "{log}");
 }
 
 /// What happened to a database, and what ends it.
