@@ -13,6 +13,7 @@ use memchr::memmem::{self, Finder};
 
 use super::decide::field;
 use super::policy::{Access, From};
+use super::members::Members;
 use super::{Site, disposition, field_name, redispatched};
 use crate::forward::{Fault, Inspect};
 use crate::visit::Visit;
@@ -40,15 +41,22 @@ pub(super) fn inspection(visit: &Visit<'_>) -> Result<Option<Box<dyn Inspect>>, 
         .get_all(CONTENT_ENCODING)
         .iter()
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    if is_coded && reading != Reading::Other {
+    let members = visit.site.cms.dialogue().credentials().members();
+    let is_read = reading != Reading::Other || !members.is_empty() && is_json(kind);
+    if is_coded && is_read {
         // Zope takes it as it stands; a server before it may unpack it.
         return Err(Fault::BodyRefused("a form is compressed"));
     }
-    Ok(match reading {
+    let form: Option<Box<dyn Inspect>> = match reading {
         Reading::Other => None,
         Reading::Form => Some(Box::new(Urlencoded::new(judge()))),
         Reading::Multipart(boundary) => Some(Box::new(Multipart::new(judge(), &boundary))),
-    })
+    };
+    Ok(if members.is_empty() { form } else { Some(Box::new(Members::new(members, form))) })
+}
+
+fn is_json(kind: &[u8]) -> bool {
+    memmem::find(&kind.to_ascii_lowercase(), b"json").is_some()
 }
 
 /// The inspection of a form that is to be kept until its sender has signed in: what would be refused then, and what holds a
