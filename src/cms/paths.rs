@@ -231,6 +231,11 @@ impl PathRules {
         self.acquires
     }
 
+    /// What may stand before a segment without changing it.
+    pub fn view_prefixes(&self) -> &[String] {
+        &self.view_prefixes
+    }
+
     /// The fields of a query of the CMS's sign-in page that say where to go afterwards.
     pub fn next_query(&self) -> &[String] {
         &self.next_query
