@@ -181,6 +181,16 @@ fn no_body_signs_in_or_chooses_another_page() {
     }
 }
 
+/// Each field that names a page is judged by the rules: a body full of them took a thread of the gate for minutes.
+#[test]
+fn no_body_names_more_pages_than_a_form_does() {
+    let house = House::open();
+    let fields = |count: usize| vec!["a:method"; count].join("&");
+    house.takes("as a form does", FORM, fields(8));
+    house.refuses("a hundred", FORM, fields(100));
+    house.refuses("a head full of names", PARTS, named("name=\"\\\"".repeat(100).as_bytes()));
+}
+
 /// plone.restapi (all versions): whatever page an object with a name and a password is posted to, it signs that request in.
 #[test]
 fn no_json_signs_in() {

@@ -202,10 +202,14 @@ impl Settings {
     /// The most that anything below `path` asks of a visitor, as far as rules name it by its place. Those that begin with a star
     /// (`**/edit`) are about views and files wherever they are, and nothing that is copied or moved.
     pub fn access_below(&self, path: &[u8], from: From) -> Access {
-        // The folder itself may have been found elsewhere.
-        let elsewhere = if self.acquires { segments(path).count() } else { 1 };
-        let folders = (0..elsewhere.max(1)).map(|behind| self.access_within(tail(path, behind), from));
-        folders.max().unwrap_or_default()
+        // The folder itself may have been found elsewhere, by its last names alone.
+        let most = if self.acquires { usize::MAX } else { 1 };
+        let folders = memchr::memchr_iter(b'/', path).filter_map(|at| path.get(at..));
+        // Nothing is named below a folder whose own name is longer.
+        let longest = self.rules.iter().map(|rule| rule.path.place().len()).max().unwrap_or_default();
+        let folders = folders.take(most).filter(|folder| folder.len() <= longest + 1);
+        let named = folders.filter(|folder| *folder != b"/" || path == b"/");
+        named.map(|folder| self.access_within(folder, from)).max().unwrap_or(Access::Public)
     }
 
     fn access_within(&self, path: &[u8], from: From) -> Access {
