@@ -474,6 +474,26 @@ mod tests {
     }
 
     #[test]
+    fn each_door_of_structr_is_taken_over() {
+        use TakenOver::{Closed, RequestReset, SignIn, SignOut};
+        let structr = Dialogue::built_in("structr").unwrap().unwrap();
+        for (path, wanted) in [
+            ("structr/rest/login", Some(SignIn)),
+            ("structr/login", Some(SignIn)),
+            ("structr/login/", Some(SignIn)),
+            ("structr/rest/logout", Some(SignOut)),
+            ("structr/logout", Some(SignOut)),
+            ("structr/rest/token", Some(Closed)),
+            ("structr/token", Some(Closed)),
+            ("structr/rest/resetPassword", Some(RequestReset)),
+            ("structr/rest/tokens", None),
+            ("login", None),
+        ] {
+            assert_eq!(structr.paths().taken_over(path.split('/'), None), wanted, "/{path}");
+        }
+    }
+
+    #[test]
     fn a_field_that_names_the_page_is_seen_in_every_spelling() {
         use TakenOver::{Closed, RequestReset, SignIn};
         let plone = plone();
