@@ -6,32 +6,13 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use assert_cmd::Command;
-use lychgate::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 use support::browser::Browser;
 use support::gate::{Gate, HOST};
 use support::standin::{StandIn, TokenState};
 
-/// A gate whose clock shows the time, and the `proxy.toml` that the commands read.
-fn gate(backend: &StandIn, more: &str) -> Gate {
-    let gate = Gate::with(&backend.url(), more);
-    gate.clock.set(SystemClock.now());
-    let toml = format!(
-        "[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{}\"\n",
-        backend.url()
-    );
-    std::fs::write(gate.folder().join("proxy.toml"), toml).unwrap();
-    gate
-}
-
 fn lychgate(gate: &Gate, arguments: &[&str]) -> String {
-    let output = Command::new(assert_cmd::cargo::cargo_bin!("lychgate"))
-        .args(arguments)
-        .current_dir(gate.folder())
-        .timeout(Duration::from_secs(30))
-        .output()
-        .unwrap();
+    let output = gate.command(arguments);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -103,7 +84,7 @@ async fn recovers(gate: &Gate, backend: &StandIn) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_listed_with_its_use_and_both_addresses() {
     let backend = StandIn::plone60();
-    let gate = gate(&backend, "");
+    let gate = Gate::with_commands(&backend.url(), "");
     let token = recovers(&gate, &backend).await;
     // The two requests were made beside their answers, so their order is not fixed.
     listed_soon(&gate, &["audit", "list", "--event", "redemption"], 1).await;
@@ -145,7 +126,7 @@ async fn a_request_is_listed_with_its_use_and_both_addresses() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_is_written_down_in_order_and_survives_a_stop() {
     let backend = StandIn::plone60();
-    let mut gate = gate(&backend, "");
+    let mut gate = Gate::with_commands(&backend.url(), "");
     let mut browser = from(&gate, 1);
     browser.sign_in("jdoe", "wrong").await;
     browser.sign_in("somebody", "wrong").await;
@@ -179,7 +160,7 @@ async fn everything_is_written_down_in_order_and_survives_a_stop() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operators_revocation_is_written_down_without_an_address() {
     let backend = StandIn::plone60();
-    let gate = gate(&backend, "");
+    let gate = Gate::with_commands(&backend.url(), "");
     from(&gate, 1).sign_in("jdoe", "Secret1234!").await;
     listed_soon(&gate, &["audit", "list"], 1).await;
     lychgate(&gate, &["sessions", "revoke", "--user", "jdoe"]);
@@ -190,7 +171,7 @@ async fn an_operators_revocation_is_written_down_without_an_address() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_another_program_holds_delays_answers_little_and_loses_nothing() {
     let backend = StandIn::plone60();
-    let mut gate = gate(&backend, "");
+    let mut gate = Gate::with_commands(&backend.url(), "");
     let mut browser = from(&gate, 1);
     let page = browser.get("/_gate/login").await;
     assert_eq!(page.status, 200);
