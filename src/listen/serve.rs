@@ -102,6 +102,8 @@ impl Entrance {
         let mut until = self.stopped.clone();
         loop {
             tokio::select! {
+                // First, so that who comes now waits in the socket for the next gate, where it was handed over.
+                biased;
                 () = told(&mut until) => return,
                 accepted = self.next(&listener) => if let Err(error) = accepted {
                     // Out of file descriptors, most likely: those in use come back by themselves.

@@ -22,7 +22,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, TransactionBehavior, named_params, params};
+use rusqlite::{Connection, Row, TransactionBehavior, ffi, named_params, params};
 use tokio::sync::{oneshot, watch};
 
 use super::health::Monitor;
@@ -349,13 +349,22 @@ fn work(
     }
 }
 
-/// Writes what needs room, and takes it away again.
+/// Writes what needs room, and takes it away again; and reads all of it anew, for what can still be written to may be damaged elsewhere.
 fn probe(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(
         "CREATE TABLE probe (x); INSERT INTO probe VALUES (zeroblob(65536)); DROP TABLE probe;",
     )?;
-    transaction.commit()
+    transaction.commit()?;
+    connection.execute_batch("PRAGMA shrink_memory")?;
+    check(connection)
+}
+
+/// Reads every page.
+fn check(connection: &Connection) -> rusqlite::Result<()> {
+    let said: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    let damaged = || rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(said.clone()));
+    if said == "ok" { Ok(()) } else { Err(damaged()) }
 }
 
 /// Differs from before if, and only if, another connection has committed in between; `None` when the file

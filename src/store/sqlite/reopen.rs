@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::super::Problem;
 use super::super::health::Stale;
-use super::{APPLICATION_ID, connect};
+use super::{APPLICATION_ID, check, connect};
 
 /// Closes the stale database and opens what is in its place, if that is one of ours and in order: an empty file is none, for it may
 /// be that a copy is just being put there.
@@ -49,6 +49,5 @@ fn examine(file: &Path) -> Result<(), Problem> {
     if id != APPLICATION_ID {
         return Err(Problem::Foreign);
     }
-    let said: String = found.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if said == "ok" { Ok(()) } else { Err(Problem::Damaged) }
+    Ok(check(&found)?)
 }
