@@ -48,7 +48,7 @@ fn told(rows: &[Value], members: &[&str]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn links_that_somebody_makes_up_do_not_fill_the_trail() {
     let backend = StandIn::plone60();
-    let gate = gate(&backend, "");
+    let gate = Gate::with_commands(&backend.url(), "");
     let open = async |client: u8, link: usize| {
         let answer = from(&gate, client).get(&format!("/passwordreset/{link:032x}")).await;
         assert_eq!(answer.status, 303, "its holder goes on, whatever others do");
