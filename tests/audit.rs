@@ -44,6 +44,27 @@ fn told(rows: &[Value], members: &[&str]) -> Vec<String> {
     rows.iter().map(|row| members.iter().map(|name| text(row, name)).collect::<Vec<_>>().join(" ")).collect()
 }
 
+/// Opening a link asks nobody, so it costs nothing: as many as a stranger likes to make up would drive all else from the trail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_that_somebody_makes_up_do_not_fill_the_trail() {
+    let backend = StandIn::plone60();
+    let gate = Gate::with_commands(&backend.url(), "");
+    let open = async |client: u8, link: usize| {
+        let answer = from(&gate, client).get(&format!("/passwordreset/{link:032x}")).await;
+        assert_eq!(answer.status, 303, "its holder goes on, whatever others do");
+    };
+    for link in 0..60 {
+        open(1, link).await;
+    }
+    open(2, 61).await;
+    let rows = listed_soon(&gate, &["audit", "list"], 32).await;
+    let told = told(&rows, &["event", "verdict", "client"]);
+    let count = |line: &str| told.iter().filter(|told| *told == line).count();
+    assert_eq!(count("link_opened ok 192.0.2.1"), 30);
+    assert_eq!(count("link_opened limited 192.0.2.1"), 1);
+    assert_eq!(count("link_opened ok 192.0.2.2"), 1);
+}
+
 /// Asks for a mail, opens its link, sets a password, each from another address; two others fail.
 async fn recovers(gate: &Gate, backend: &StandIn) -> String {
     const FORGOT: &str = "/_gate/forgot-password";

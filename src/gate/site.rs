@@ -127,7 +127,8 @@ impl Site {
             access: match cms.dialogue().paths().acquires() {
                 true => acquiring(config, site),
                 false => site.access.clone(),
-            },
+            }
+            .with_view_prefixes(cms.dialogue().paths().view_prefixes()),
             sign_in: site.sign_in,
             pace: Arc::default(),
             users: config.users_of(site).to_owned(),
