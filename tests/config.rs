@@ -19,6 +19,7 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
     for (name, text, expected) in [
         ("no site", "[server]\n", "proxy.toml:2:1: error: there is no site; add a [[site]]"),
         ("nothing at all", "", "proxy.toml: error: there is no site; add a [[site]]"),
+        ("two brackets", "SITE[[server]]\n", "proxy.toml:5:1: error: there is only one of these"),
         (
             "one bracket",
             "[site]\nname = \"a\"\n",
