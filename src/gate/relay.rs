@@ -68,7 +68,7 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
     }
     let class = if visit.session.is_some() || pass == Pass::Trusted { Class::Known } else { Class::Stranger };
     let bounds = upstream.settings().requests;
-    let entry = Entry::new(Arc::clone(&visit.site.load), bounds, class);
+    let entry = Entry::new(Arc::clone(&visit.site.load), bounds, class, visit.client.ip());
     if !entry.has_room() {
         return overloaded(visit, class);
     }
