@@ -45,7 +45,8 @@ impl<'a> Attempt<'a> {
 
     fn counted(&self) -> SignInAttempt<'_> {
         SignInAttempt {
-            site: &self.visit.site.name,
+            // Sites that share users share what is counted of them.
+            site: &self.visit.site.users,
             user: self.user,
             client: self.visit.client.ip(),
             browser: self.browser.as_deref(),

@@ -25,17 +25,19 @@ pub enum Kind {
     LinkOpened,
     /// Somebody set a new password by a reset link, or tried to.
     Redemption,
-    /// Somebody who was signed in changed their password, or tried to.
+    /// Somebody who was signed in changed their password, or tried to; or an operator set one.
     PasswordChange,
     /// Sessions were ended before their time, by their user or an operator.
     Revocation,
+    /// An operator added, changed, disabled, enabled, imported or removed one of the gate's own users.
+    UserChange,
     /// Failures that look like one hand trying many accounts, or many hands trying one.
     Suspicion,
 }
 
 impl Kind {
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SignIn,
         Self::SignOut,
         Self::ResetRequest,
@@ -43,6 +45,7 @@ impl Kind {
         Self::Redemption,
         Self::PasswordChange,
         Self::Revocation,
+        Self::UserChange,
         Self::Suspicion,
     ];
 
@@ -56,6 +59,7 @@ impl Kind {
             Self::Redemption => "redemption",
             Self::PasswordChange => "password_change",
             Self::Revocation => "revocation",
+            Self::UserChange => "user_change",
             Self::Suspicion => "suspicion",
         }
     }
