@@ -2,8 +2,9 @@
 //!
 //! The token does not stay in the address, where histories, logs and the next site's `Referer` would have it: the link
 //! leads on to this page, and the token travels in a cookie that only the gate can read, for as long as it takes to fill in
-//! the form. Opening the link asks the CMS nothing, so a mail scanner that follows it spoils nothing. A link of the gate's own is
-//! looked up, so that its holder learns at once if it is used or too old; that spoils nothing either.
+//! the form. Opening the link asks the CMS nothing, so a mail scanner that follows it spoils nothing. Before the form is shown, a CMS
+//! that tells without using the link up is asked whether it is still good, and a link of the gate's own is looked up: so its
+//! holder learns that it is used or too old before they have thought of a password.
 
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
@@ -54,9 +55,18 @@ pub(super) async fn show(visit: &Visit<'_>) -> Answer {
     if let Some(token) = visit.query("token").filter(|_| Way::at(visit.site) == Way::Issued) {
         return capture(visit, Some(Secret::new(token)), None).await;
     }
-    match Ticket::of(visit) {
-        Some(ticket) => page(visit, ticket.user.as_deref().unwrap_or_default(), None),
-        None => visit.page(Page::ResetDead { reason: DeadLink::Missing }, "own"),
+    let Some(ticket) = Ticket::of(visit) else {
+        return visit.page(Page::ResetDead { reason: DeadLink::Missing }, "own");
+    };
+    let looked =
+        if visit.caller.parts.method == Method::GET { recovery::look(visit, &ticket).await } else { None };
+    match looked {
+        None => page(visit, ticket.user.as_deref().unwrap_or_default(), None),
+        Some(verdict) => {
+            let reason = if verdict == Verdict::Expired { DeadLink::Expired } else { DeadLink::Invalid };
+            let answer = visit.page(Page::ResetDead { reason }, "reset_link_dead");
+            answer.with_cookie(Some(Ticket::clear(visit)))
+        }
     }
 }
 
