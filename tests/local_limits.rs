@@ -209,3 +209,32 @@ async fn what_operators_do_to_users_is_written_down_with_no_address_and_no_secre
         assert!(!all.contains(secret), "{secret}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_no_more_mails_can_wait_the_link_that_waits_stays_good() {
+    let backend = StandIn::plone60();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let toml = toml(&backend, "").replace("dir:mail", &format!("smtp://{nobody}"));
+    let gate = Gate::from_toml(&toml);
+    gate.clock.set(lychgate::clock::Clock::now(&lychgate::clock::SystemClock));
+    std::fs::write(gate.folder().join("proxy.toml"), toml).unwrap();
+    users(&gate, &["add", "jane", "--email", "jane@example.org"], GOOD);
+    let mut asked = tokio::task::JoinSet::new();
+    for _ in 0..300 {
+        let mut script = from(&gate, 1).without("sec-fetch-mode").without("accept");
+        let body = br#"{"username":"jane"}"#.to_vec();
+        asked.spawn(async move {
+            let body = Some(("application/json", body));
+            script.send(http::Method::POST, "/_gate/api/forgot-password", body).await.status
+        });
+    }
+    assert!(asked.join_all().await.iter().all(|status| *status == 200), "they all look the same");
+    let list = ["audit", "list", "--event", "reset_request"];
+    let rows = listed_soon(&gate, &list, &["verdict"], 600).await;
+    let store = rusqlite::Connection::open(gate.folder().join("var/lychgate.db")).unwrap();
+    let count = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    let issued = count("SELECT count(*) FROM issued_reset");
+    assert!((256..300).contains(&issued), "{issued}");
+    assert_eq!(count("SELECT count(*) FROM issued_reset WHERE void IS NULL"), 1);
+    assert!(rows.iter().any(|verdict| verdict == "reset_error"), "{rows:?}");
+}

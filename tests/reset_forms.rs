@@ -149,7 +149,7 @@ async fn a_link_that_is_dead_says_so_before_anybody_has_thought_of_a_password() 
         let sql = "SELECT verdict FROM audit WHERE event = 'link_opened' ORDER BY id";
         let mut rows = store.prepare(sql).unwrap();
         let rows: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-        assert_eq!(rows, ["ok", "ok", expired, "ok", "invalid"]);
+        assert_eq!(rows, ["asked", "ok", "asked", expired, "asked", "invalid"]);
     }
 }
 

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use super::form::{self, Bad, Form};
 use crate::cms::Verdict;
-use crate::observe::audit::{Event, Kind, Origin};
+use crate::observe::audit::{ASKED, Event, Kind, Origin};
 use crate::pages::{DeadLink, Page, ResetError};
 use crate::recovery::{self, Dead, Redeeming, Ticket, Way};
 use crate::secret::Secret;
@@ -26,13 +26,12 @@ pub(crate) async fn capture(visit: &Visit<'_>, token: Option<Secret>, user: Opti
         said(Event::new(Kind::LinkOpened, Verdict::Invalid.as_str()));
         return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link_bad");
     };
-    let opened = Event::new(Kind::LinkOpened, Verdict::Ok.as_str());
+    // Who only looks whether a link leads anywhere has not opened it.
+    if visit.caller.parts.method == Method::HEAD {
+        return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link");
+    }
     let ticket = match Way::at(visit.site) {
         Way::Cms => Ticket { token, user, browser: None },
-        // Who only looks whether a link leads anywhere has not opened it.
-        Way::Issued if visit.caller.parts.method == Method::HEAD => {
-            return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link");
-        }
         Way::Issued => match recovery::open(visit, token.clone()).await {
             Ok(ticket) => ticket,
             Err(dead) => {
@@ -42,11 +41,13 @@ pub(crate) async fn capture(visit: &Visit<'_>, token: Option<Secret>, user: Opti
             }
         },
     };
-    let opened = opened.link(&ticket.token);
     said(match (Way::at(visit.site), &ticket.user) {
-        // The gate's own link is its user's for certain; in a CMS's anybody can write a name.
-        (Way::Issued, Some(user)) => opened.account(user, true),
-        _ => opened,
+        (Way::Issued, Some(user)) => {
+            Event::new(Kind::LinkOpened, Verdict::Ok.as_str()).link(&ticket.token).account(user, true)
+        }
+        // Anybody can write down what looks like a link of the CMS's, and a name in it. Nobody has looked at it yet: not `ok`, for such
+        // events the trail keeps longest.
+        _ => Event::new(Kind::LinkOpened, ASKED).link(&ticket.token),
     });
     visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link").with_cookie(ticket.cookie(visit))
 }

@@ -142,6 +142,11 @@ async fn issue(site: &Site, typed: &str, user: &UserRow, applicant: &Applicant, 
     {
         return requested(Verdict::Limited, "account");
     }
+    // A link that cannot be sent must not take the place of one that was.
+    if !shared.outgoing.has_room() {
+        tracing::error!(id = applicant.request_id, "a reset link cannot be mailed; none is issued");
+        return requested(Verdict::ResetError, "mail");
+    }
     let (token, now) = (Secret::new(random::token::<32>(&*shared.random)), shared.clock.now());
     let lifetime = site.reset.link_lifetime.as_duration();
     let expires = now.after(lifetime);

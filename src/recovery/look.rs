@@ -18,11 +18,13 @@ pub async fn look(visit: &Visit<'_>, ticket: &Ticket) -> Option<Verdict> {
     }
     shared.limits.check_client(Action::ResetAttempt, client).ok()?;
     let opened = cms.open_link(&ticket.token, &visit.asker()).await;
-    if !matches!(opened.verdict, Verdict::Invalid | Verdict::Expired) {
+    let is_dead = matches!(opened.verdict, Verdict::Invalid | Verdict::Expired);
+    if !is_dead {
         shared.limits.forgive_client(Action::ResetAttempt, client);
-        return None;
     }
-    let event = Event::new(Kind::LinkOpened, opened.verdict.as_str()).link(&ticket.token);
-    shared.audit.record(&Origin::of(visit), event.detail(&opened.evidence));
-    Some(opened.verdict)
+    if is_dead || opened.verdict == Verdict::Ok {
+        let event = Event::new(Kind::LinkOpened, opened.verdict.as_str()).link(&ticket.token);
+        shared.audit.record(&Origin::of(visit), event.detail(&opened.evidence));
+    }
+    is_dead.then_some(opened.verdict)
 }

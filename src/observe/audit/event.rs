@@ -9,7 +9,8 @@ use crate::secret::Secret;
 use crate::store::AuditRow;
 use crate::visit::Visit;
 
-/// What is said of a request for a reset before what came of it is known; an event of the same request says that later.
+/// What is said of a request for a reset before what came of it is known; an event of the same request says that later. And of a
+/// CMS's reset link that somebody followed, before the CMS has said anything about it.
 pub const ASKED: &str = "asked";
 
 /// What happened.
