@@ -201,7 +201,7 @@ async fn request_body(
             let mut place = None;
             if visit.session.is_none() {
                 // Whoever has not signed in must not fill the disk.
-                place = Some(Strangers::enter()?);
+                place = Some(Strangers::enter(visit.client.ip())?);
                 settings.body_limit = settings.body_limit.min(STRANGERS_SPOOL);
             }
             Ok((forward::spool(body, &settings, inspect, translation).await?, place))

@@ -103,7 +103,7 @@ fn open(visit: &Visit<'_>, text: &str) -> Option<Entry> {
     serde_json::from_slice(&plain).ok()
 }
 
-/// What the store knows the account by. A site's name has no slash, so no two are the same.
+/// What the store knows the account by, at whichever of the sites that share it. A site's name has no slash, so no two are the same.
 fn key(visit: &Visit<'_>, account: &str) -> String {
-    format!("{}/{account}", visit.site.name)
+    format!("{}/{account}", visit.site.users)
 }

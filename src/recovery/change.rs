@@ -73,9 +73,10 @@ async fn attempt(
     new: &Secret,
 ) -> (Changing, String) {
     let (limits, client, name) = (&visit.shared().limits, visit.client.ip(), session.user());
+    let users = visit.site.users.as_str();
     if let Err(wait) = limits
         .check_client(Action::SignIn, client)
-        .and_then(|()| limits.check_account(Action::SignIn, session.site(), name))
+        .and_then(|()| limits.check_account(Action::SignIn, users, name))
     {
         return (Changing::Limited(wait.as_duration()), String::new());
     }
@@ -85,7 +86,7 @@ async fn attempt(
     };
     if changing != Changing::WrongCurrent {
         limits.forgive_client(Action::SignIn, client);
-        limits.forgive_account(Action::SignIn, session.site(), name);
+        limits.forgive_account(Action::SignIn, users, name);
     }
     (changing, evidence)
 }

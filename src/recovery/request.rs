@@ -54,7 +54,7 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
         return Asked::Limited(wait.as_duration());
     }
     let disclose = site.reset.disclose_accounts;
-    if let Err(wait) = limits.check_account(Action::ResetRequest, &site.name, &user) {
+    if let Err(wait) = limits.check_account(Action::ResetRequest, &site.users, &user) {
         said(&site, &user, Verdict::Limited, "account");
         tokio::time::sleep_until(floor).await;
         // Unless the site tells, it is one mail more that is already on its way.
