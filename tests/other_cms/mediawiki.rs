@@ -74,6 +74,36 @@ async fn a_session_is_known_until_it_is_signed_out_and_not_after() {
 }
 
 #[tokio::test]
+async fn a_password_is_changed_by_whoever_knows_the_old_one() {
+    let wiki = wiki();
+    let backend = wiki.backend();
+    let (changer, id) = wiki.user("Changer").await;
+    let SignIn::Ok { mut cookies, .. } =
+        backend.sign_in(&changer, &Secret::new(PASSWORD), &asker(10, "de")).await
+    else {
+        panic!("{changer} cannot sign in")
+    };
+    let new = "Nëwpass & \"100%\" {user}";
+    for (row, old, new, verdict) in [
+        ("wrong old one", "Secret-1234?", new, Verdict::Invalid),
+        ("its own name", PASSWORD, &*changer, Verdict::Rejected),
+        ("too common", PASSWORD, "password", Verdict::Rejected),
+        ("right", PASSWORD, new, Verdict::Ok),
+    ] {
+        let (old, new) = (Secret::new(old), Secret::new(new));
+        let got = backend.change_password(&mut cookies, &changer, &old, &new, &asker(10, "de")).await;
+        assert_eq!(got.verdict, verdict, "{row}: {}", got.evidence);
+        assert_eq!(got.message.is_some(), verdict == Verdict::Rejected, "{row}: {:?}", got.message);
+    }
+    let user_id = Some(id);
+    assert_eq!(backend.who_am_i(&cookies, &asker(10, "de")).await, WhoAmI::SignedIn { user_id });
+    let got = backend.sign_in(&changer, &Secret::new(PASSWORD), &asker(10, "en")).await;
+    assert!(matches!(got, SignIn::Refused), "{got:?}");
+    let got = backend.sign_in(&changer, &Secret::new(new), &asker(10, "en")).await;
+    assert!(matches!(got, SignIn::Ok { .. }), "{got:?}");
+}
+
+#[tokio::test]
 async fn asking_for_a_mail_gets_the_verdict_of_every_row() {
     let wiki = wiki();
     let backend = wiki.backend();

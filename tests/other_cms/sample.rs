@@ -81,15 +81,19 @@ impl Sample {
 
     /// Makes a user with the usual password; its name, which begins like this, and its id.
     pub async fn user(&self, like: &str) -> (String, String) {
+        let name = format!("{like}{:016x}", RandomState::new().build_hasher().finish());
+        let id = self.ask(&format!("/make/{name}")).await["id"].to_string();
+        (name, id)
+    }
+
+    /// Asks it for something that only a sample site has.
+    pub async fn ask(&self, path: &str) -> serde_json::Value {
         // reqwest takes the process's own; whoever is first sets it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let name = format!("{like}{:016x}", RandomState::new().build_hasher().finish());
-        let url = Url::parse(&self.url).unwrap().join(&format!("/make/{name}")).unwrap();
+        let url = Url::parse(&self.url).unwrap().join(path).unwrap();
         let text = client.get(url).send().await.unwrap().text().await.unwrap();
-        let made: serde_json::Value =
-            serde_json::from_str(&text).unwrap_or_else(|_| panic!("{name}: {text}"));
-        (name, made["id"].to_string())
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {text}"))
     }
 
     /// The address that a user has.

@@ -77,6 +77,41 @@ async fn a_session_is_known_until_it_is_signed_out_and_not_after() {
 }
 
 #[tokio::test]
+async fn a_password_is_changed_by_whoever_knows_the_old_one() {
+    let site = site();
+    let backend = site.backend();
+    let (changer, _) = site.user("changer").await;
+    let SignIn::Ok { mut cookies, .. } =
+        backend.sign_in(&changer, &Secret::new(PASSWORD), &asker(10, "de")).await
+    else {
+        panic!("{changer} cannot sign in")
+    };
+    let new = "Nëwpass & \"100%\" {user}";
+    for (row, old, new, verdict) in [
+        ("wrong old one", "Secret-1234?", new, Verdict::Invalid),
+        ("blanks alone", PASSWORD, "   ", Verdict::Rejected),
+        ("a character that it does not allow", PASSWORD, "back\\slash", Verdict::Rejected),
+        ("right", PASSWORD, new, Verdict::Ok),
+    ] {
+        let (old, new) = (Secret::new(old), Secret::new(new));
+        let got = backend.change_password(&mut cookies, &changer, &old, &new, &asker(10, "de")).await;
+        assert_eq!(got.verdict, verdict, "{row}: {}", got.evidence);
+        assert_eq!(
+            got.message.is_some(),
+            verdict == Verdict::Rejected && row != "blanks alone",
+            "{row}: {:?}",
+            got.message
+        );
+    }
+    let user_id = Some(changer.clone());
+    assert_eq!(backend.who_am_i(&cookies, &asker(10, "de")).await, WhoAmI::SignedIn { user_id });
+    let got = backend.sign_in(&changer, &Secret::new(PASSWORD), &asker(10, "en")).await;
+    assert!(matches!(got, SignIn::Refused), "{got:?}");
+    let got = backend.sign_in(&changer, &Secret::new(new), &asker(10, "en")).await;
+    assert!(matches!(got, SignIn::Ok { .. }), "{got:?}");
+}
+
+#[tokio::test]
 async fn asking_for_a_mail_gets_the_verdict_of_every_row() {
     let site = site();
     let backend = site.backend();
@@ -142,6 +177,48 @@ async fn a_link_gets_the_verdict_of_every_row() {
         let signed = backend.sign_in(name, &Secret::new(new), &asker(4, "en")).await;
         assert!(matches!(signed, SignIn::Ok { .. }), "{name}: {signed:?}");
     }
+}
+
+#[tokio::test]
+async fn a_link_that_is_too_old_is_told_from_one_that_never_was() {
+    let site = site();
+    let backend = site.backend();
+    let (late, _) = site.user("late").await;
+    assert_eq!(backend.request_reset(&late, &asker(11, "en")).await.verdict, Verdict::Ok);
+    let token = token_in(&backend, &link_to(&site, &late).await);
+    site.ask(&format!("/age/{late}")).await;
+    let got = backend.redeem(&token, &late, &Secret::new("Newpass-1234!"), &asker(11, "en")).await;
+    assert_eq!(got.verdict, Verdict::Expired, "{}", got.evidence);
+}
+
+#[tokio::test]
+async fn the_sites_own_form_changes_a_password_and_the_session_goes_on() {
+    let site = site();
+    let (owner, _) = site.user("owner").await;
+    let gate = site.gate("forwarded");
+    let mut browser = signed_in(visitor(&gate, 12), &owner, PASSWORD).await;
+    let mut elsewhere = signed_in(visitor(&gate, 13), &owner, PASSWORD).await;
+    let page = browser.get("/wp-admin/profile.php").await;
+    let (action, mut fields) = page.form_named("your-profile");
+    fields.retain(|(name, _)| !name.starts_with("pass"));
+    for name in ["pass1", "pass2"] {
+        fields.push((name.to_owned(), "Newpass-1234!".to_owned()));
+    }
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let path = browser.path_of(&action);
+    let answer = nothing_shows(browser.post(&path, &fields).await, site.internal());
+    assert!(answer.location().is_some_and(|to| to.contains("updated=1")), "{}", answer.text());
+    assert!(
+        browser.cookies.keys().all(|name| !name.starts_with("wordpress_")),
+        "{:?}",
+        browser.cookies.keys()
+    );
+    assert!(
+        is_signed_in(&mut browser, &site, &owner).await,
+        "the site gave out another sign-in, which the gate has"
+    );
+    // The site ends its other sessions; the gate learns of it by the site's own question.
+    assert!(!is_signed_in(&mut elsewhere, &site, &owner).await);
 }
 
 async fn is_signed_in(browser: &mut Browser, site: &Sample, name: &str) -> bool {
