@@ -47,6 +47,7 @@ fn backend(name: &str, cms: &StandIn) -> Backend {
         trust: Trust::default(),
         source_address: None,
         tls: None,
+        lenient: false,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(20),
     };

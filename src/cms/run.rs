@@ -11,7 +11,7 @@ use super::answer::{Answer, Form};
 use super::body::{self, Body};
 use super::client::{Client, NoAnswer, Outgoing, Turn};
 use super::cookies::{self, CredentialRules, KeptCookies, SetCookie};
-use super::operation::{Named, Operation, Step};
+use super::operation::{Method, Named, Operation, Step};
 use super::template::{Filling, Template};
 use super::values::HeaderKey;
 use crate::secret::Secret;
@@ -155,6 +155,27 @@ pub(super) async fn run<V: Named>(
     Ok(unsent("no step left", jar, steps))
 }
 
+/// Reads an answer by the cases of the last step that sends something, which somebody else has sent.
+pub(super) async fn read_last<V: Named>(
+    operation: &Arc<Operation<V>>,
+    answer: Answer,
+    rules: &Arc<CredentialRules>,
+    filling: &Filling<'_>,
+) -> Result<Conclusion<V>, Stopped> {
+    let at = operation.steps.iter().rposition(|step| step.method != Method::Get).unwrap_or_default();
+    match judge(operation, at, answer, rules, filling).await {
+        Err(evidence) => Err(Stopped { evidence, steps: Vec::new() }),
+        Ok(judged) => Ok(Conclusion {
+            verdict: judged.verdict,
+            message: judged.message,
+            user_id: judged.user_id,
+            evidence: filling.mask(judged.evidence),
+            credentials: Vec::new(),
+            steps: Vec::new(),
+        }),
+    }
+}
+
 /// An answer, read.
 pub(super) struct Judged<V> {
     pub(super) verdict: Option<V>,
@@ -263,7 +284,7 @@ fn body_of<V>(step: &Step<V>, filling: &Filling<'_>, form: Option<&Form>) -> Bod
     if let Some(json) = &step.json {
         return json.body(filling);
     }
-    if step.method == super::operation::Method::Get {
+    if step.method == Method::Get {
         return Body::None;
     }
     body::fields(&step.fields, step.encoding, form.filter(|_| step.form.is_some()), filling)
