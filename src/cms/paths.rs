@@ -142,9 +142,11 @@ impl TokenRules {
     /// Checks what serde cannot see.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.characters.contains([Self::BETWEEN, '/', '%', '?', '#'])
-            || !self.characters.chars().all(|c| c.is_ascii_graphic())
+            || !self.characters.chars().all(|c| c.is_ascii_graphic() || c == ' ')
         {
-            return Err("`paths.token.characters` holds visible ASCII without ~ / % ? #".to_owned());
+            return Err(
+                "`paths.token.characters` holds blanks and visible ASCII without ~ / % ? #".to_owned()
+            );
         }
         if self.after.is_none() && self.query.is_empty() && self.parts.is_empty() {
             return Err("`paths.token` needs `after`, `query` or `parts`: where is it?".to_owned());
