@@ -1,15 +1,12 @@
-//! `proxy.toml`: the sample cannot drift from the code, and every mistake is told with its line.
+//! `proxy.toml`: every mistake is told with its line, and what would be right.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use lychgate::config::{Config, Finding};
-use serde_json::Value;
-
-const SAMPLE: &str = include_str!("../proxy.toml");
 
 fn parse(text: &str) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
     Config::parse(Path::new("proxy.toml"), text, PathBuf::new())
@@ -18,149 +15,61 @@ fn parse(text: &str) -> Result<(Config, Vec<Finding>), Vec<Finding>> {
 const SITE: &str = "[[site]]\nname = \"a\"\npublic_url = \"http://www.example.org\"\nbackend_url = \"http://10.0.0.5:8080/Plone\"\n";
 
 #[test]
-fn the_sample_names_every_key_with_its_default() {
-    let (sample, warnings) = parse(SAMPLE).unwrap();
-    assert_eq!(warnings, []);
-    // Uncommented, each default must be what the code does without it. What has no default is an example, and is left out.
-    let examples: [&[&str]; 18] = [
-        &["# workers ="],
-        &["# listen = [\"127.0.0.1:8443\"]", "# certificate =", "# key =", "# ocsp ="],
-        &["# certificates ="],
-        &["# listen = [\"127.0.0.1:8443\"]", "# acme ="],
-        &["# client_ca ="],
-        &["# listen = \"127.0.0.1:9180\""],
-        &["# listen = \"127.0.0.1:2525\""],
-        // A name and a password belong together, and with a server that shows who it is.
-        &["# username =", "# password =", "# ca ="],
-        &["# tls ="],
-        &["# dkim ="],
-        &["# templates ="],
-        &["# header ="],
-        &["# forgotten_password_url ="],
-        &["# trusted_requests ="],
-        &["# from ="],
-        &["# identity_headers ="],
-        &["# ca = \"tls/backend-ca.pem\""],
-        &["# health_check ="],
-    ];
-    let uncommented: String = SAMPLE
-        .lines()
-        .filter(|line| !examples.concat().iter().any(|example| line.starts_with(example)))
-        .map(|line| {
-            line.strip_prefix("# ").filter(|rest| rest.split(' ').nth(1) == Some("=")).unwrap_or(line)
-        })
-        .flat_map(|line| [line, "\n"])
-        .collect();
-    let (defaults, _) = parse(&uncommented).unwrap_or_else(|findings| panic!("{findings:?}"));
-    // Where a value stands in the file is no part of it.
-    let plain = |config: &Config| {
-        format!("{config:#?}")
-            .lines()
-            .filter(|line| !line.trim().starts_with("span: "))
-            .collect::<Vec<_>>()
-            .join("\n")
-    };
-    assert_eq!(plain(&sample), plain(&defaults));
-    for example in examples {
-        let sample =
-            SAMPLE.replace("# send = \"smtp://127.0.0.1:25\"", "send = \"smtps://mail.example.org\"");
-        let all: String = sample
-            .lines()
-            .map(|line| {
-                let chosen = example.iter().any(|example| line.starts_with(example));
-                if chosen { line.trim_start_matches("# ") } else { line }
-            })
-            .flat_map(|line| [line, "\n"])
-            .collect();
-        let findings = parse(&all).err().unwrap_or_default();
-        assert_eq!(findings, [], "{example:?}");
-    }
-}
-
-#[test]
-fn the_schema_knows_the_keys_of_the_sample_and_no_others() {
-    let output = Command::new(assert_cmd::cargo::cargo_bin!("lychgate")).arg("schema").output().unwrap();
-    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
-    // Each key by itself, for some exclude each other; a few values go on in the next lines.
-    let (mut section, mut key, mut text) = (String::new(), String::new(), String::new());
-    let mut seen = BTreeSet::new();
-    for line in SAMPLE.lines() {
-        let line = line.strip_prefix("# ").unwrap_or(line);
-        if text.is_empty() {
-            if let Some((name, _)) =
-                line.trim_start_matches('[').split_once(']').filter(|_| line.starts_with('['))
-            {
-                section = name.to_owned();
-            }
-            let Some((name, _)) = line.split_once(" = ").filter(|(name, _)| !name.contains(' ')) else {
-                continue;
-            };
-            key = name.to_owned();
-        }
-        text.push_str(&format!("{line}\n"));
-        if let Ok(toml) = text.parse::<toml::Table>() {
-            let path = section.split('.').filter(|name| !name.is_empty()).chain([key.as_str()]);
-            mark(&schema, &path.collect::<Vec<_>>(), &toml[&key], &mut seen);
-            text.clear();
-        }
-    }
-    assert_eq!(text, "", "this ends nowhere");
-    let mut all = BTreeSet::new();
-    every_key("", &schema, &mut all);
-    // A few are in its explanations only.
-    let is_told = |key: &str| SAMPLE.contains(&format!("{} = ", key.rsplit('.').next().unwrap()));
-    let missing: Vec<_> = all.difference(&seen).filter(|key| !is_told(key) && *key != ".cms").collect();
-    assert!(missing.is_empty(), "proxy.toml says nothing of {missing:?}");
-}
-
-/// Notes the keys that `path` leads through, and those of `value` there.
-fn mark(schema: &Value, path: &[&str], value: &toml::Value, seen: &mut BTreeSet<String>) {
-    let mut at = String::new();
-    let end = path.iter().fold(schema, |schema, key| {
-        at = format!("{at}.{key}");
-        seen.insert(at.clone());
-        &properties(schema).unwrap_or_else(|| panic!("{at}"))[key]
-    });
-    mark_below(&at, end, value, seen);
-}
-
-fn mark_below(at: &str, schema: &Value, value: &toml::Value, seen: &mut BTreeSet<String>) {
-    assert!(schema.is_object(), "the schema knows no {at}");
-    match value {
-        toml::Value::Table(table) => {
-            let Some(known) = properties(schema) else { return };
-            for (key, value) in table {
-                let at = format!("{at}.{key}");
-                seen.insert(at.clone());
-                mark_below(&at, &known[key], value, seen);
-            }
-        }
-        toml::Value::Array(all) => all.iter().for_each(|one| mark_below(at, schema, one, seen)),
-        _ => {}
-    }
-}
-
-/// The keys of a table, wherever the schema says that there may be one.
-fn properties(schema: &Value) -> Option<&Value> {
-    let own = schema.get("properties").or_else(|| properties(schema.get("items")?));
-    let any = || {
-        ["anyOf", "oneOf"].iter().filter_map(|of| schema.get(of)?.as_array()).flatten().find_map(properties)
-    };
-    own.or_else(any)
-}
-
-fn every_key(at: &str, schema: &Value, all: &mut BTreeSet<String>) {
-    for (key, schema) in properties(schema).and_then(Value::as_object).into_iter().flatten() {
-        let at = format!("{at}.{key}");
-        every_key(&at, schema, all);
-        all.insert(at);
-    }
-}
-
-#[test]
 fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
     for (name, text, expected) in [
         ("no site", "[server]\n", "proxy.toml:2:1: error: there is no site; add a [[site]]"),
+        ("nothing at all", "", "proxy.toml: error: there is no site; add a [[site]]"),
+        ("two brackets", "SITE[[server]]\n", "proxy.toml:5:1: error: there is only one of these"),
+        (
+            "one bracket",
+            "[site]\nname = \"a\"\n",
+            "proxy.toml:1:1: error: there may be several of these, so each begins with two brackets: [[site]]",
+        ),
+        (
+            "a text for a number",
+            "[server]\nworkers = \"2\"\n",
+            "proxy.toml:2:11: error: a whole number from 0 to 65535 belongs here",
+        ),
+        (
+            "a number below its bound",
+            "[server]\nworkers = -1\n",
+            "proxy.toml:2:11: error: a whole number from 0 to 65535 belongs here",
+        ),
+        (
+            "a number for a text",
+            "[session]\nidle = 30\n",
+            "proxy.toml:2:8: error: a text belongs here; write it in quotes",
+        ),
+        (
+            "a number for a list",
+            "[server]\nlisten = 8080\n",
+            "proxy.toml:2:10: error: a list belongs here; write it in brackets",
+        ),
+        (
+            "a text for yes or no",
+            "[server]\nproxy_protocol = \"yes\"\n",
+            "proxy.toml:2:18: error: write true or false here",
+        ),
+        (
+            "a key twice",
+            "[server]\nworkers = 1\nworkers = 2\n",
+            "proxy.toml:3:1: error: `workers` is there twice; keep one",
+        ),
+        (
+            "an address for a network",
+            "[server]\ntrusted_proxies = [\"10.0.0.1\"]\n",
+            "proxy.toml:2:20: error: `10.0.0.1` is no network; write it like",
+        ),
+        (
+            "lines that end as in Windows, and tabs",
+            "[server]\r\n\tlisen = []\r\n",
+            "proxy.toml:2:2: error: there is no key `lisen` here",
+        ),
+        (
+            "a file of three bytes before its first",
+            "\u{feff}[server]\nlisen = []\n",
+            "proxy.toml:2:1: error: there is no key `lisen` here",
+        ),
         ("syntax", "[server\n", "proxy.toml:1:8: error: "),
         (
             "misspelt key",
@@ -193,7 +102,11 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "SITEaccess.rules = [{ path = \"/a\", client_certificate = true, access = \"public\" }]\n",
             "a rule asks for a client_certificate, but [server.tls] has no client_ca",
         ),
-        ("no ACME server", "[server.tls]\nacme = {}\n", "proxy.toml:2:8: error: missing field `directory`"),
+        (
+            "no ACME server",
+            "[server.tls]\nacme = {}\n",
+            "proxy.toml:2:8: error: `directory` is missing here; write directory = …",
+        ),
         (
             "ACME in clear text",
             "[server.tls]\nacme = { directory = \"http://acme.example/dir\" }\n",
@@ -227,7 +140,7 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
         (
             "a challenge that is none",
             "[server.tls]\nacme = { directory = \"https://acme.example/dir\", challenge = \"dns-01\" }\n",
-            "proxy.toml:2:62: error: unknown variant `dns-01`, expected `http-01` or `tls-alpn-01`",
+            "proxy.toml:2:62: error: there is no choice `dns-01` here; known are `http-01`, `tls-alpn-01`",
         ),
         (
             "terms that were not read",
@@ -278,13 +191,21 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "[[site]]\nname = \"a\"\npublic_url = \"www.example.org\"\nbackend_url = \"http://b\"\n",
             "proxy.toml:3:14: error: `www.example.org` has no scheme",
         ),
-        ("missing key", "[[site]]\nname = \"a\"\n", "missing field `public_url`"),
+        (
+            "missing key",
+            "[[site]]\nname = \"a\"\n",
+            "proxy.toml:1:1: error: `public_url` is missing here; write public_url = …",
+        ),
         (
             "unknown cms",
             "SITEcms = \"plon\"\n",
             "proxy.toml:5:7: error: there is no dialogue `plon`; did you mean `plone`?",
         ),
-        ("hosting", "SITEvirtual_hosting = \"zop\"\n", "proxy.toml:5:19: error: unknown variant `zop`"),
+        (
+            "hosting",
+            "SITEvirtual_hosting = \"zop\"\n",
+            "proxy.toml:5:19: error: there is no choice `zop` here; did you mean `zope`?",
+        ),
         ("local users without a sender", "SITEsign_in = \"local\"\n", "[mail] needs `from`"),
         (
             "users of a site that has none",
@@ -352,7 +273,7 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
         (
             "access",
             "SITE[site.access]\ndefault = \"all\"\n",
-            "unknown variant `all`, expected one of `public`, `signed-in`, `deny`",
+            "there is no choice `all` here; known are `public`, `signed-in`, `deny`",
         ),
         (
             "trust without marks",
@@ -374,7 +295,7 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
         (
             "leaks",
             "SITE[site.rewrite]\nleaks = \"drop\"\n",
-            "unknown variant `drop`, expected `log` or `block`",
+            "there is no choice `drop` here; known are `log`, `block`",
         ),
         (
             "media type",
@@ -429,19 +350,6 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "{name}: {told:?}"
         );
     }
-}
-
-#[test]
-fn what_acme_leaves_out_is_what_the_sample_says() {
-    let acme = |more: &str| {
-        let toml = format!(
-            "[server.tls]\nlisten = [\"127.0.0.1:0\"]\nacme = {{ directory = \"https://acme.example/dir\", terms_agreed = true{more} }}\n{}",
-            SITE.replace("http://www", "https://www")
-        );
-        parse(&toml).unwrap().0.server.tls.acme.unwrap().into_inner()
-    };
-    assert!(SAMPLE.contains("#   contact = [] ") && SAMPLE.contains("#   names = [] "));
-    assert_eq!(acme(""), acme(", contact = [], names = []"));
 }
 
 #[test]
@@ -563,6 +471,73 @@ fn check_exits_with_0_1_or_2_and_prints_a_line_a_finding() {
     assert_eq!((findings[0]["line"].as_u64(), findings[0]["severity"].as_str()), (Some(2), Some("error")));
     let (_, output) = lychgate(SITE, &["chekc"]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// A password that somebody wrote where none belongs is in no message: messages go to logs and tickets.
+#[test]
+fn no_message_repeats_a_secret() {
+    for text in [
+        SITE.replace("10.0.0.5", "admin:hunter2@10.0.0.5"),
+        SITE.replace("http://10.0.0.5", "admin:hunter2@10.0.0.5"),
+        format!("[store]\nurl = \"postgres://gate:hunter2@db/gate\"\n{SITE}"),
+        format!("[store]\nsecret = [\"hunter2\"]\n{SITE}"),
+        format!("[store]\nsecret = {{ text = \"hunter2\" }}\n{SITE}"),
+        format!("[store]\nsecret = {{ file = [\"hunter2\"] }}\n{SITE}"),
+        format!("[mail]\nsend = \"smtps://gate:hunter2@mail.example.org\"\n{SITE}"),
+        format!(
+            "[mail]\nsend = \"smtps://mail.example.org\"\nusername = \"a\"\npassword = [\"hunter2\"]\n{SITE}"
+        ),
+        format!("{SITE}[site.password_reset]\nheader = {{ name = \"X-Trust\", value = [\"hunter2\"] }}\n"),
+        format!("{SITE}[site.password_reset]\nheader = \"hunter2\"\n"),
+    ] {
+        let (_, output) = lychgate(&text, &["check"]);
+        let told = self::text(&[output.stdout, output.stderr].concat());
+        assert_eq!(output.status.code(), Some(1), "{text}: {told}");
+        assert!(!told.contains("hunter2") && told.contains("proxy.toml"), "{text}: {told}");
+    }
+}
+
+#[test]
+fn what_is_no_text_is_said_to_be_none_and_where_it_ends_to_be() {
+    let (folder, _) = lychgate("", &["schema"]);
+    for (name, bytes, expected) in [
+        (
+            "Latin-1",
+            b"[server]\n# caf\xe9\n".as_slice(),
+            "proxy.toml:2:6: error: is no text in UTF-8 from here on",
+        ),
+        ("UTF-16", b"\xff\xfe[\0s\0", "proxy.toml:1:1: error: is no text in UTF-8"),
+    ] {
+        let file = folder.path().join("proxy.toml");
+        std::fs::write(&file, bytes).unwrap();
+        let findings = Config::read(&file).unwrap_err();
+        assert!(findings[0].to_string().ends_with("save it in that encoding"), "{name}");
+        assert!(findings[0].to_string().contains(expected), "{name}: {}", findings[0]);
+    }
+}
+
+/// systemd hands a secret over with a list of who may read it, which shows as readable by a group (its issue 29435).
+#[test]
+fn a_credential_of_systemd_is_taken_and_another_file_like_it_is_not() {
+    let credentials = tempfile::tempdir().unwrap();
+    let file = credentials.path().join("gate");
+    std::fs::write(&file, "k".repeat(40)).unwrap();
+    let toml = format!("[store]\nsecret = {{ file = \"{}\" }}\n{SITE}", file.display());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("proxy.toml"), toml).unwrap();
+    for (name, mode, handed, fine) in [
+        ("its own", 0o440, credentials.path(), true),
+        ("its own, for all", 0o444, credentials.path(), false),
+        ("another's", 0o440, folder.path(), false),
+    ] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mut check = Command::new(assert_cmd::cargo::cargo_bin!("lychgate"));
+        check.arg("check").current_dir(folder.path()).env("CREDENTIALS_DIRECTORY", handed);
+        let output = check.output().unwrap();
+        let told = text(&output.stdout);
+        assert_eq!(output.status.success(), fine, "{name}: {told}");
+        assert!(fine || told.contains("may be read by others"), "{name}: {told}");
+    }
 }
 
 #[test]

@@ -8,24 +8,9 @@ use std::time::Duration;
 
 use support::browser::{Answer, Browser};
 use support::gate::{Gate, HOST};
-use support::standin::{Fault, StandIn};
+use support::standin::{Fault, StandIn, TokenState};
 
 const FORGOT: &str = "/_gate/forgot-password";
-
-/// Waits until the stand-in was asked for a mail so many times.
-async fn asked(backend: &StandIn, times: usize) -> Vec<support::standin::Recorded> {
-    loop {
-        let requests: Vec<_> = backend
-            .requests()
-            .into_iter()
-            .filter(|request| request.target.ends_with("/mail_password"))
-            .collect();
-        if requests.len() >= times {
-            return requests;
-        }
-        tokio::task::yield_now().await;
-    }
-}
 
 fn shown(answer: &Answer) -> (u16, String) {
     (answer.status.as_u16(), answer.texts("main").join(" "))
@@ -43,7 +28,7 @@ async fn the_cms_is_asked_as_nobody_with_the_marks_of_the_gate() {
     browser.sign_in("jdoe", "Secret1234!").await;
     let answer = browser.submit(FORGOT, &[("username", "jdoe")]).await;
     assert_eq!(answer.status, 200);
-    let request = asked(&backend, 1).await.remove(0);
+    let request = backend.asked_for_mail(1).await.remove(0);
     assert_eq!(request.field("userid").as_deref(), Some("jdoe"));
     assert_eq!(
         (request.header("cookie"), request.header("authorization")),
@@ -138,7 +123,11 @@ async fn too_many_requests_are_limited_before_anyone_is_asked() {
         pages.push(shown(&from(1).submit(FORGOT, &[("username", spelling)]).await));
     }
     assert!(pages.iter().all(|page| page == &pages[0]), "over the account's limit looks like success");
-    assert_eq!(asked(&backend, 2).await.len(), 2, "one account, however spelled, and two mails an hour");
+    assert_eq!(
+        backend.asked_for_mail(2).await.len(),
+        2,
+        "one account, however spelled, and two mails an hour"
+    );
     for name in ["a", "b"] {
         assert_eq!(from(1).submit(FORGOT, &[("username", name)]).await.status, 200);
     }
@@ -204,7 +193,8 @@ async fn a_backend_that_is_down_is_not_a_wrong_password() {
 async fn a_reset_link_is_taken_out_of_the_address_in_every_spelling_and_asks_the_cms_nothing() {
     let backend = StandIn::plone60();
     let gate = Gate::before(&backend.url());
-    let token = "0123456789abcdef0123456789abcdef";
+    let token = backend.issue_token("jdoe", TokenState::Good);
+    let token = token.as_str();
     for (path, user) in [
         (format!("/passwordreset/{token}"), ""),
         (format!("/passwordreset/{token}?userid=asmith"), "asmith"),
@@ -215,6 +205,7 @@ async fn a_reset_link_is_taken_out_of_the_address_in_every_spelling_and_asks_the
         let answer = browser.get(&path).await;
         assert_eq!(answer.location().as_deref(), Some("/_gate/reset-password"), "{path}");
         assert!(!format!("{:?}", answer.headers).contains(token), "{path}: the token is sealed");
+        assert!(backend.requests().is_empty(), "{path}: {:?}", backend.requests());
         let page = browser.get("/_gate/reset-password").await;
         assert_eq!(
             page.form().iter().find(|(name, _)| name == "username").map(|(_, value)| value.as_str()),
@@ -222,6 +213,7 @@ async fn a_reset_link_is_taken_out_of_the_address_in_every_spelling_and_asks_the
             "{path}"
         );
         assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+        backend.forget_requests();
         gate.clock.advance(Duration::from_secs(16 * 60));
         assert_eq!(
             browser.get("/_gate/reset-password").await.status,

@@ -13,7 +13,6 @@ use super::Refusal;
 
 /// Field names that only a proxy may write. Without `X-Forwarded-` and its like, which [`PREFIXES`] cover.
 const PROXY_FIELDS: &[&str] = &[
-    "authorization",
     "cf-connecting-ip",
     "client-ip",
     "forwarded",
@@ -21,7 +20,6 @@ const PROXY_FIELDS: &[&str] = &[
     "front-end-https",
     "http2-settings",
     "proxy",
-    "proxy-authorization",
     "remote-user",
     "true-client-ip",
     "via",
@@ -43,6 +41,10 @@ const PROXY_FIELDS: &[&str] = &[
     "x-user",
     "x-username",
 ];
+
+/// The end of every name under which some server or CMS looks for a name and a password. Zope takes `Cgi-Authorization` for
+/// `Authorization` (ZPublisher, `sane_environment`), and others have other ways around servers that keep it to themselves.
+const AUTHORIZATION: &str = "authorization";
 
 /// Beginnings of such names.
 const PREFIXES: &[&str] = &[
@@ -136,12 +138,19 @@ pub fn may_pass(name: &HeaderName) -> bool {
     !is_aliased(name)
         && !HOP_BY_HOP.contains(&name)
         && !PROXY_FIELDS.contains(&name)
+        && !name.ends_with(AUTHORIZATION)
         && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether the field belongs to one connection and is not passed on, in either direction.
+/// Whether the field belongs to one connection and is not passed on, in either direction; nor one that somebody behind the gate, or
+/// before it, may take for it or for a length (`Transfer_Encoding`).
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(&name.as_str())
+    let name = name.as_str();
+    let is_alias = || {
+        let meant = name.replace(is_folded, "-");
+        HOP_BY_HOP.contains(&meant.as_str()) || meant == "content-length"
+    };
+    HOP_BY_HOP.contains(&name) || (is_aliased(name) && is_alias())
 }
 
 /// The fields that a message declares to be its connection's own (RFC 9110, section 7.6.1), and that it may.
@@ -192,6 +201,22 @@ mod tests {
     }
 
     #[test]
+    fn a_field_of_the_connection_is_known_in_every_spelling() {
+        for (field, expected) in [
+            ("connection", true),
+            ("transfer-encoding", true),
+            ("Transfer_Encoding", true),
+            ("transfer.encoding", true),
+            ("Content_Length", true),
+            ("content-length", false),
+            ("Content_Type", false),
+            ("x_page", false),
+        ] {
+            assert_eq!(is_hop_by_hop(&name(field)), expected, "{field}");
+        }
+    }
+
+    #[test]
     fn no_spelling_of_a_proxys_field_passes() {
         for field in [
             "X-Remote-User",
@@ -212,6 +237,10 @@ mod tests {
             "SSL-Client-Cert",
             "Authorization",
             "Proxy-Authorization",
+            // Zope reads it in the place of the one above.
+            "Cgi-Authorization",
+            "X-Authorization",
+            "Redirect-HTTP-Authorization",
             "Proxy",
             "X-Request-Id",
             "HTTP2-Settings",

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use rustls::ClientConfig;
 use url::Url;
 
@@ -120,6 +120,7 @@ impl Client {
             trust,
             source_address,
             tls,
+            lenient,
             connect_timeout,
             timeout,
         } = settings;
@@ -147,8 +148,8 @@ impl Client {
             Ok((name, value))
         });
         Ok(Self {
-            plain: build(None, &tls, connect_timeout, timeout)?,
-            trusted: build(source_address, &tls, connect_timeout, timeout)?,
+            plain: build(None, &tls, lenient, (connect_timeout, timeout))?,
+            trusted: build(source_address, &tls, lenient, (connect_timeout, timeout))?,
             address,
             backends: None,
             standing,
@@ -162,6 +163,18 @@ impl Client {
     }
 
     /// The site's public address, without a slash at its end.
+    /// An answer that somebody else was given for this path below the site.
+    pub(super) fn answer_from(
+        &self,
+        path: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Option<Vec<u8>>,
+    ) -> Option<Answer> {
+        let url = Url::parse(&format!("{}{path}", self.public_url)).ok()?;
+        Some(Answer::new(url, &self.public_host, status, headers, body))
+    }
+
     pub(super) fn public_url(&self) -> &str {
         &self.public_url
     }
@@ -294,8 +307,8 @@ impl Client {
 fn build(
     source: Option<IpAddr>,
     tls: &ClientConfig,
-    connect: Duration,
-    total: Duration,
+    lenient: bool,
+    (connect, total): (Duration, Duration),
 ) -> Result<reqwest::Client, BackendError> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls.clone())
@@ -303,6 +316,8 @@ fn build(
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .http1_only()
+        .http1_allow_obsolete_multiline_headers_in_responses(lenient)
+        .http1_allow_spaces_after_header_name_in_responses(lenient)
         .pool_max_idle_per_host(0)
         .connect_timeout(connect)
         .timeout(total)

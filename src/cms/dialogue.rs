@@ -276,6 +276,11 @@ impl Dialogue {
         self.request_reset.is_some()
     }
 
+    /// Whether the CMS tells if such a link is still good, without using it up.
+    pub fn can_open_link(&self) -> bool {
+        self.open_link.is_some()
+    }
+
     /// Whether the gate can set a new password with the link in such a mail.
     pub fn can_redeem(&self) -> bool {
         self.redeem.is_some()
@@ -284,6 +289,16 @@ impl Dialogue {
     /// Whether whoever is signed in can change their password through the gate.
     pub fn can_change_password(&self) -> bool {
         self.change_password.is_some()
+    }
+
+    /// The fields of the CMS's own reset form that hold the name of the account.
+    pub fn user_fields(&self) -> Vec<&str> {
+        self.redeem.iter().flat_map(|operation| operation.fields_with(&Placeholder::User)).collect()
+    }
+
+    /// The fields of the CMS's own reset form that hold the new password.
+    pub fn password_fields(&self) -> Vec<&str> {
+        self.redeem.iter().flat_map(|operation| operation.fields_with(&Placeholder::Password)).collect()
     }
 
     /// Whether the CMS itself checks whose link it is: then the name that is typed is the account's.

@@ -142,9 +142,11 @@ impl TokenRules {
     /// Checks what serde cannot see.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.characters.contains([Self::BETWEEN, '/', '%', '?', '#'])
-            || !self.characters.chars().all(|c| c.is_ascii_graphic())
+            || !self.characters.chars().all(|c| c.is_ascii_graphic() || c == ' ')
         {
-            return Err("`paths.token.characters` holds visible ASCII without ~ / % ? #".to_owned());
+            return Err(
+                "`paths.token.characters` holds blanks and visible ASCII without ~ / % ? #".to_owned()
+            );
         }
         if self.after.is_none() && self.query.is_empty() && self.parts.is_empty() {
             return Err("`paths.token` needs `after`, `query` or `parts`: where is it?".to_owned());
@@ -229,6 +231,11 @@ impl PathRules {
     /// others, and rules about paths hold for those, too.
     pub fn acquires(&self) -> bool {
         self.acquires
+    }
+
+    /// What may stand before a segment without changing it.
+    pub fn view_prefixes(&self) -> &[String] {
+        &self.view_prefixes
     }
 
     /// The fields of a query of the CMS's sign-in page that say where to go afterwards.
@@ -465,6 +472,26 @@ mod tests {
         ] {
             let query = Some(query).filter(|query| !query.is_empty());
             assert_eq!(plone.paths().taken_over(path.split('/'), query), wanted, "/{path}?{query:?}");
+        }
+    }
+
+    #[test]
+    fn each_door_of_structr_is_taken_over() {
+        use TakenOver::{Closed, RequestReset, SignIn, SignOut};
+        let structr = Dialogue::built_in("structr").unwrap().unwrap();
+        for (path, wanted) in [
+            ("structr/rest/login", Some(SignIn)),
+            ("structr/login", Some(SignIn)),
+            ("structr/login/", Some(SignIn)),
+            ("structr/rest/logout", Some(SignOut)),
+            ("structr/logout", Some(SignOut)),
+            ("structr/rest/token", Some(Closed)),
+            ("structr/token", Some(Closed)),
+            ("structr/rest/resetPassword", Some(RequestReset)),
+            ("structr/rest/tokens", None),
+            ("login", None),
+        ] {
+            assert_eq!(structr.paths().taken_over(path.split('/'), None), wanted, "/{path}");
         }
     }
 

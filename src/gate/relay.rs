@@ -18,6 +18,7 @@ use super::hold::{self, Spare};
 use super::inspect::inspection;
 use super::leaks::Guard;
 use super::named::{DESTINATION, IF};
+use super::reset_form;
 use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
 use crate::config::SignIn;
@@ -68,16 +69,21 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
     }
     let class = if visit.session.is_some() || pass == Pass::Trusted { Class::Known } else { Class::Stranger };
     let bounds = upstream.settings().requests;
-    let entry = Entry::new(Arc::clone(&visit.site.load), bounds, class);
+    let entry = Entry::new(Arc::clone(&visit.site.load), bounds, class, visit.client.ip());
     if !entry.has_room() {
         return overloaded(visit, class);
     }
+    let posted = match reset_form::Posted::of(visit, pass) {
+        Ok(posted) => posted,
+        Err(answer) => return *answer,
+    };
     let copy = match &body {
         SentBody::Arriving(_) => Spare::of(visit, pass, framing),
         SentBody::Held(_) => None,
     };
+    let copies = (copy.clone(), posted.as_ref());
     let (body, _place) =
-        match request_body(visit, framing, pass, (upstream, &entry), (body, copy.clone())).await {
+        match request_body(visit, framing, pass, (upstream, &entry), (body, copies)).await {
             Ok(body) => body,
             Err(fault) => return broken(visit, upstream, &fault, began.elapsed()),
         };
@@ -120,6 +126,9 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
         Err(Fault::Overloaded) => return overloaded(visit, class),
         Err(fault) => return broken(visit, upstream, &fault, took),
     };
+    if let Some(posted) = posted {
+        posted.read(visit, &mut response).await;
+    }
     if let Some(answer) = challenged(visit, pass, session, &response, copy).await {
         return Answer { backend: Some(took), ..answer };
     }
@@ -165,7 +174,7 @@ async fn request_body(
     framing: Framing,
     pass: Pass,
     (upstream, entry): (&Upstream, &Entry),
-    (body, copy): (SentBody, Option<Spare>),
+    (body, (copy, posted)): (SentBody, (Option<Spare>, Option<&reset_form::Posted>)),
 ) -> Result<(RequestBody, Option<Strangers>), Fault> {
     let mut inspect = match pass {
         _ if framing == Framing::None => return Ok((RequestBody::Empty, None)),
@@ -175,6 +184,9 @@ async fn request_body(
     };
     if let Some(copy) = copy {
         inspect = Some(copy.before(inspect));
+    }
+    if let Some(posted) = posted {
+        inspect = Some(posted.before(inspect));
     }
     let translation = Translation::of(&visit.site.origins, visit.headers());
     let body = match body {
@@ -201,7 +213,7 @@ async fn request_body(
             let mut place = None;
             if visit.session.is_none() {
                 // Whoever has not signed in must not fill the disk.
-                place = Some(Strangers::enter()?);
+                place = Some(Strangers::enter(visit.client.ip())?);
                 settings.body_limit = settings.body_limit.min(STRANGERS_SPOOL);
             }
             Ok((forward::spool(body, &settings, inspect, translation).await?, place))

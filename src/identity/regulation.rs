@@ -45,7 +45,8 @@ impl<'a> Attempt<'a> {
 
     fn counted(&self) -> SignInAttempt<'_> {
         SignInAttempt {
-            site: &self.visit.site.name,
+            // The same people may sign in at several sites; they are not to be guessed for at each anew.
+            site: &self.visit.site.users,
             user: self.user,
             client: self.visit.client.ip(),
             browser: self.browser.as_deref(),

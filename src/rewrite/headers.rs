@@ -344,20 +344,26 @@ fn strings(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
 
 /// `</Plone/x>; rel="next"; anchor="/Plone/y", <…>` (RFC 8288).
 fn link(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
+    map_targets(value, |around| parameters(origins, around), |target| origins.link(target))
+}
+
+/// A value with what stands in `<…>` mapped by `target`, if it is, and what stands around that by `around`. `None` if nothing changes.
+pub(super) fn map_targets<'v>(
+    value: &'v [u8],
+    around: impl Fn(&'v [u8]) -> Cow<'v, [u8]>,
+    target: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(value.len());
     let mut rest = value;
     while let Some(start) = rest.iter().position(|byte| *byte == b'<') {
         let (head, tail) = rest.split_at_checked(start.saturating_add(1))?;
         let length = tail.iter().position(|byte| *byte == b'>').unwrap_or(tail.len());
-        let (target, tail) = tail.split_at_checked(length)?;
-        out.extend_from_slice(&parameters(origins, head));
-        match origins.link(target) {
-            Some(link) => out.extend(link),
-            None => out.extend_from_slice(target),
-        }
+        let (inside, tail) = tail.split_at_checked(length)?;
+        out.extend_from_slice(&around(head));
+        out.extend_from_slice(target(inside).as_deref().unwrap_or(inside));
         rest = tail;
     }
-    out.extend_from_slice(&parameters(origins, rest));
+    out.extend_from_slice(&around(rest));
     (out != value).then_some(out)
 }
 
