@@ -5,7 +5,8 @@
 //!
 //! Mail addresses are names like others: their domain is part of them, and nothing in them is left out. `a+b@x.org` and
 //! `a.b@x.org` may or may not reach who has `ab@x.org`; only that mail server knows, and to take two people for one would let one
-//! lock out the other. An account that has a name and an address is counted once under each.
+//! lock out the other. An account of a CMS that has a name and an address is counted once under each, for the gate cannot tell that they are
+//! one; requests for a reset mail of one of the gate's own users are counted together, however they name it, and signing in takes their names alone.
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
@@ -29,6 +30,11 @@ pub fn counted(name: &str) -> String {
     let name = canonical(name);
     let plain: String = without_markup(&name).nfkd().flat_map(plain).collect();
     if plain.is_empty() { name } else { plain }
+}
+
+/// Whether two names share one count.
+pub fn is_counted_alike(one: &str, other: &str) -> bool {
+    counted(one) == counted(other)
 }
 
 /// The letter without its marks, or nothing.

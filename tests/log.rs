@@ -39,6 +39,9 @@ fn no_token_query_password_or_cookie_is_ever_logged() {
     let token = "0123456789abcdef0123456789abcdef";
     let other = "123e4567-e89b-12d3-a456-426614174000";
     let encoded = format!("%30{}", &token[1..]);
+    // As the links of other CMSs have them (base64url), and as the gate's own.
+    const BASE64: &str = "Zx3_kQ9-vLr7TbN2mWc5Yp8HsJd4FgA6Ue1RiO0tXyB";
+    let escaped = BASE64.replace('Z', "%5A").replace('x', "%78");
     let mut asked: Vec<Message> = Vec::new();
     for path in [
         format!("/passwordreset/{token}"),
@@ -54,9 +57,51 @@ fn no_token_query_password_or_cookie_is_ever_logged() {
         format!("/a?secret={token}"),
         format!("/_gate/reset-password?key={token}"),
         format!("/_gate/{encoded}"),
+        // Spellings that some reader takes for a reset link, and what none can read.
+        format!("//passwordreset//{token}"),
+        format!("/%70asswordreset/{encoded}"),
+        format!("/%2570asswordreset/{}", encoded.replace('%', "%25")),
+        format!("/passwordreset%2f{token}"),
+        format!("/passwordreset\\{token}"),
+        format!("/passwordreset;key={token}"),
+        format!("/./passwordreset/./{token}"),
+        format!("/passwordreset/{token}%"),
+        format!("/passwordreset/{token}%ff"),
+        format!("/passwordreset/{token}\u{1}"),
+        format!("/pwreset_form?randomstring={token}"),
+        format!("/a?b=/passwordreset/{token}"),
+        format!("/passwordreset?{token}"),
+        format!("/a#{token}"),
+        format!("http://{HOST}/passwordreset/{token}"),
+        format!("http://elsewhere.example//passwordreset/{encoded}"),
+        format!("http://{HOST}:1x/passwordreset/{token}"),
+        format!("ftp://{HOST}/passwordreset/{token}"),
+        format!("passwordreset/{token}"),
+        format!("*passwordreset/{token}"),
+        format!("/passwordreset/{token} x"),
+        format!("/_gate/reset-password?token={BASE64}"),
+        format!("/_gate/reset-password/?token={escaped}"),
+        format!("//_gate//reset-password?token={BASE64}"),
+        format!("/_gate/reset-password/{BASE64}"),
+        format!("/_gate/reset-password%3Ftoken={BASE64}"),
+        format!("/_gate/reset-password;token={BASE64}"),
+        format!("/user/reset/1/1700000000/{BASE64}"),
+        format!("/user/reset/1/1700000000/{escaped}/login%00"),
+        format!("//user/reset/1/1700000000/{BASE64}"),
+        format!("/verify?user_id=1&timestamp=1&signature={BASE64}"),
+        format!("/verify&signature={BASE64}"),
+        format!("/wp-login.php?action=rp&key={BASE64}"),
+        format!("/x/{BASE64}/../y%"),
     ] {
         asked.push(ask(gate.address, get(&path, &format!("Cookie: lychgate={token}\r\nX: {token}\r\n"))));
         asked.push(ask(gate.address, get(&path, "").replacen(HOST, "elsewhere.example", 1)));
+        asked.push(ask(gate.address, get(&path, "Content-Length: x\r\n")));
+        asked.push(ask(gate.address, get(&path, "").replacen("GET", "COPY", 1)));
+        asked.push(ask(
+            gate.address,
+            get("/docs", &format!("Destination: {path}\r\nReferer: http://{HOST}{path}\r\n"))
+                .replacen("GET", "COPY", 1),
+        ));
     }
     let body = format!("username=jdoe&password={token}");
     asked.push(ask(
@@ -67,7 +112,7 @@ fn no_token_query_password_or_cookie_is_ever_logged() {
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("not_admitted"), "the log is there");
     // The middle of it, so that an encoded first digit hides nothing.
-    for secret in [&token[4..28], &other[4..28]] {
+    for secret in [&token[4..28], &other[4..28], &BASE64[4..28]] {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None);
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use support::browser::{Answer, Browser};
 use support::gate::{Gate, HOST};
-use support::standin::{Fault, StandIn};
+use support::standin::{Fault, StandIn, TokenState};
 
 const FORGOT: &str = "/_gate/forgot-password";
 
@@ -193,7 +193,8 @@ async fn a_backend_that_is_down_is_not_a_wrong_password() {
 async fn a_reset_link_is_taken_out_of_the_address_in_every_spelling_and_asks_the_cms_nothing() {
     let backend = StandIn::plone60();
     let gate = Gate::before(&backend.url());
-    let token = "0123456789abcdef0123456789abcdef";
+    let token = backend.issue_token("jdoe", TokenState::Good);
+    let token = token.as_str();
     for (path, user) in [
         (format!("/passwordreset/{token}"), ""),
         (format!("/passwordreset/{token}?userid=asmith"), "asmith"),
@@ -204,6 +205,7 @@ async fn a_reset_link_is_taken_out_of_the_address_in_every_spelling_and_asks_the
         let answer = browser.get(&path).await;
         assert_eq!(answer.location().as_deref(), Some("/_gate/reset-password"), "{path}");
         assert!(!format!("{:?}", answer.headers).contains(token), "{path}: the token is sealed");
+        assert!(backend.requests().is_empty(), "{path}: {:?}", backend.requests());
         let page = browser.get("/_gate/reset-password").await;
         assert_eq!(
             page.form().iter().find(|(name, _)| name == "username").map(|(_, value)| value.as_str()),
@@ -211,6 +213,7 @@ async fn a_reset_link_is_taken_out_of_the_address_in_every_spelling_and_asks_the
             "{path}"
         );
         assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+        backend.forget_requests();
         gate.clock.advance(Duration::from_secs(16 * 60));
         assert_eq!(
             browser.get("/_gate/reset-password").await.status,

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
 use super::client::Client;
 use super::cookies::{CredentialRules, KeptCookies};
 use super::dialogue::Dialogue;
@@ -147,6 +150,25 @@ impl Backend {
         let filling =
             Filling { user: Some(user), password: Some(password), token: Some(token), ..self.filling() };
         anonymous(self.ask(operation, filling, None, true, asker).await)
+    }
+
+    /// Reads the answer to the CMS's own reset form, which somebody has sent to `path` themselves, as if [`Self::redeem`] had sent it.
+    /// `body` is none if it was too long.
+    pub async fn read_redeemed(
+        &self,
+        token: Option<&Secret>,
+        path: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Option<Bytes>,
+    ) -> Redeemed {
+        let Some(operation) = &self.dialogue.redeem else {
+            return unasked(Verdict::NotSupported, NO_OPERATION);
+        };
+        let filling = Filling { token, ..self.filling() };
+        let answer = self.client.answer_from(path, status, headers, body.map(|body| body.to_vec()));
+        let Some(answer) = answer else { return unasked(Verdict::Unknown, "the address cannot be read") };
+        anonymous(run::read_last(operation, answer, &self.rules, &filling).await)
     }
 
     /// Sets a new password for whoever these cookies sign in, with the old one. `Invalid`: the old one is wrong. Where the CMS gives

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use rustls::ClientConfig;
 use url::Url;
 
@@ -163,6 +163,18 @@ impl Client {
     }
 
     /// The site's public address, without a slash at its end.
+    /// An answer that somebody else was given for this path below the site.
+    pub(super) fn answer_from(
+        &self,
+        path: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Option<Vec<u8>>,
+    ) -> Option<Answer> {
+        let url = Url::parse(&format!("{}{path}", self.public_url)).ok()?;
+        Some(Answer::new(url, &self.public_host, status, headers, body))
+    }
+
     pub(super) fn public_url(&self) -> &str {
         &self.public_url
     }

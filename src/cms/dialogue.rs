@@ -15,7 +15,7 @@ use super::examine::Doctor;
 use super::operation::{
     self, Ground, Operation, SignInVerdict, SignOutVerdict, WhoAmIVerdict, WrittenOperation,
 };
-use super::paths::{FieldRules, PathRules, Suffix, TokenRules};
+use super::paths::{FieldRules, PathRules, Suffix, TokenRules, is_read_as};
 use super::template::Placeholder;
 use super::values::{HeaderKey, StatusSet};
 use super::{TakenOver, Verdict};
@@ -236,7 +236,7 @@ impl Dialogue {
     /// Whether a field of this name, in the query or the body of any request, helps to sign that request in.
     pub fn is_credential_field(&self, name: &str) -> bool {
         let base = self.fields.base(name);
-        self.credentials.fields.iter().any(|field| field == base || field == name)
+        self.credentials.fields.iter().any(|field| is_read_as(base, field) || is_read_as(name, field))
     }
 
     /// Whether a body with this `Content-Type`, posted anywhere, chooses for itself what answers it.
@@ -276,6 +276,11 @@ impl Dialogue {
         self.request_reset.is_some()
     }
 
+    /// Whether the CMS tells if such a link is still good, without using it up.
+    pub fn can_open_link(&self) -> bool {
+        self.open_link.is_some()
+    }
+
     /// Whether the gate can set a new password with the link in such a mail.
     pub fn can_redeem(&self) -> bool {
         self.redeem.is_some()
@@ -284,6 +289,16 @@ impl Dialogue {
     /// Whether whoever is signed in can change their password through the gate.
     pub fn can_change_password(&self) -> bool {
         self.change_password.is_some()
+    }
+
+    /// The fields of the CMS's own reset form that hold the name of the account.
+    pub fn user_fields(&self) -> Vec<&str> {
+        self.redeem.iter().flat_map(|operation| operation.fields_with(&Placeholder::User)).collect()
+    }
+
+    /// The fields of the CMS's own reset form that hold the new password.
+    pub fn password_fields(&self) -> Vec<&str> {
+        self.redeem.iter().flat_map(|operation| operation.fields_with(&Placeholder::Password)).collect()
     }
 
     /// Whether the CMS itself checks whose link it is: then the name that is typed is the account's.

@@ -147,6 +147,13 @@ impl<V> Operation<V> {
         self.steps.iter().any(|step| step.placeholders().contains(&&Placeholder::User))
     }
 
+    /// The fields that hold this and nothing else.
+    pub(super) fn fields_with(&self, what: &Placeholder) -> impl Iterator<Item = &str> {
+        let fields = self.steps.iter().flat_map(|step| &step.fields);
+        let wanted = format!("{{{what}}}");
+        fields.filter(move |(_, text)| text.written() == wanted).map(|(name, _)| name.as_str())
+    }
+
     /// Checks what serde cannot see of a step: that it leads somewhere, forward, and uses what is there to use.
     fn check(&self, at: usize, step: &Step<V>, ground: &Ground<'_>) -> Result<(), String> {
         match (step.to.len(), &step.form) {

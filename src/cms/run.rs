@@ -11,7 +11,7 @@ use super::answer::{Answer, Form};
 use super::body::{self, Body};
 use super::client::{Client, NoAnswer, Outgoing, Turn};
 use super::cookies::{self, CredentialRules, KeptCookies, SetCookie};
-use super::operation::{Named, Operation, Step};
+use super::operation::{Method, Named, Operation, Step};
 use super::template::{Filling, Template};
 use super::values::HeaderKey;
 use crate::secret::Secret;
@@ -155,6 +155,27 @@ pub(super) async fn run<V: Named>(
     Ok(unsent("no step left", jar, steps))
 }
 
+/// Reads an answer by the cases of the last step that sends something, which somebody else has sent.
+pub(super) async fn read_last<V: Named>(
+    operation: &Arc<Operation<V>>,
+    answer: Answer,
+    rules: &Arc<CredentialRules>,
+    filling: &Filling<'_>,
+) -> Result<Conclusion<V>, Stopped> {
+    let at = operation.steps.iter().rposition(|step| step.method != Method::Get).unwrap_or_default();
+    match judge(operation, at, answer, rules, filling).await {
+        Err(evidence) => Err(Stopped { evidence, steps: Vec::new() }),
+        Ok(judged) => Ok(Conclusion {
+            verdict: judged.verdict,
+            message: judged.message,
+            user_id: judged.user_id,
+            evidence: filling.mask(judged.evidence),
+            credentials: Vec::new(),
+            steps: Vec::new(),
+        }),
+    }
+}
+
 /// An answer, read.
 pub(super) struct Judged<V> {
     pub(super) verdict: Option<V>,
@@ -263,7 +284,7 @@ fn body_of<V>(step: &Step<V>, filling: &Filling<'_>, form: Option<&Form>) -> Bod
     if let Some(json) = &step.json {
         return json.body(filling);
     }
-    if step.method == super::operation::Method::Get {
+    if step.method == Method::Get {
         return Body::None;
     }
     body::fields(&step.fields, step.encoding, form.filter(|_| step.form.is_some()), filling)
@@ -279,15 +300,14 @@ fn headers(
 /// The cookies of one operation: what the session keeps, and what the steps set on the way (a load
 /// balancer's mark, a form's own session), forgotten at the end.
 struct Jar {
-    kept: Option<HeaderValue>,
+    kept: KeptCookies,
     passing: Vec<(String, String)>,
     credentials: Vec<SetCookie>,
 }
 
 impl Jar {
     fn new(kept: Option<&KeptCookies>) -> Self {
-        let kept = kept.and_then(KeptCookies::to_cookie_header);
-        Self { kept, passing: Vec::new(), credentials: Vec::new() }
+        Self { kept: kept.cloned().unwrap_or_default(), passing: Vec::new(), credentials: Vec::new() }
     }
 
     fn take(&mut self, set: &[HeaderValue], rules: &CredentialRules) {
@@ -302,8 +322,7 @@ impl Jar {
     }
 
     fn header<V>(&self, step: &Step<V>, filling: &Filling<'_>) -> Option<HeaderValue> {
-        let kept = self.kept.as_ref().and_then(|kept| kept.to_str().ok()).map(str::to_owned);
-        let mut own = KeptCookies::default();
+        let mut own = self.kept.clone();
         for cookie in self.credentials.iter().filter(|_| step.credentials) {
             own.apply(cookie.clone());
         }
@@ -312,7 +331,7 @@ impl Jar {
         let passing = passing.map(|(name, value)| format!("{name}={value}"));
         let added =
             step.cookies.iter().map(|(name, value)| format!("{name}={}", value.fill(filling).expose()));
-        let all = kept.into_iter().chain(own).chain(passing).chain(added).collect::<Vec<_>>().join("; ");
+        let all = own.into_iter().chain(passing).chain(added).collect::<Vec<_>>().join("; ");
         let mut header = HeaderValue::from_str(&all).ok().filter(|header| !header.is_empty())?;
         header.set_sensitive(true);
         Some(header)
@@ -326,6 +345,24 @@ mod tests {
     use super::*;
     use crate::cms::Dialogue;
     use crate::secret::Secret;
+
+    #[test]
+    fn a_step_shows_the_newest_sign_in_and_no_older_one_beside_it() {
+        let plone = Dialogue::built_in("plone").unwrap().unwrap();
+        let mut kept = KeptCookies::default();
+        kept.apply_set_cookie(plone.credentials(), &HeaderValue::from_static("__ac=old"));
+        let mut jar = Jar::new(Some(&kept));
+        jar.take(
+            &[HeaderValue::from_static("__ac=new"), HeaderValue::from_static("lb=1")],
+            plone.credentials(),
+        );
+        let mut step = plone.sign_in.as_ref().unwrap().steps[0].clone();
+        step.cookies.clear();
+        for (credentials, sent) in [(true, "__ac=new; lb=1"), (false, "__ac=old; lb=1")] {
+            step.credentials = credentials;
+            assert_eq!(jar.header(&step, &Filling::default()).unwrap(), sent);
+        }
+    }
 
     proptest! {
         /// Every name and password arrives as it was typed, whatever it holds.

@@ -22,12 +22,12 @@ use crate::observe::audit::{Kind, Names};
 use crate::random::SystemRandom;
 use crate::seal::Sealer;
 use crate::session::moment;
-use crate::store::{AuditFilter, AuditRow};
+use crate::store::{AuditFilter, AuditRow, Everything};
 
 /// What is done with the audit trail.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Everything that happened: sign-ins, failures, sign-outs, resets, revocations
+    /// Everything that happened: sign-ins, failures, sign-outs, resets, revocations, what operators did to users
     List {
         #[command(flatten)]
         which: Which,
@@ -207,11 +207,11 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// The event of an operator who ended a session.
-pub(super) fn revoked(site: &str, user: &str) -> AuditRow {
+/// What an operator has done to an account, for the audit trail: now, from no address, by no request.
+pub(super) fn by_operator(kind: Kind, site: &str, user: &str, detail: &str) -> AuditRow {
     AuditRow {
         at: SystemClock.now(),
-        event: Kind::Revocation.as_str().to_owned(),
+        event: kind.as_str().to_owned(),
         site: site.to_owned(),
         account: Some(crate::account::canonical(user)),
         account_key: None,
@@ -219,7 +219,14 @@ pub(super) fn revoked(site: &str, user: &str) -> AuditRow {
         client: None,
         verdict: "ok".to_owned(),
         request_id: String::new(),
-        detail: "a session ended by an operator".to_owned(),
+        detail: detail.to_owned(),
+    }
+}
+
+/// Writes such events down. What they tell of has happened; that it cannot be written must not look as if it had not.
+pub(super) async fn note(store: &dyn Everything, rows: Vec<AuditRow>) {
+    if let Err(error) = store.append_audit(rows).await {
+        tracing::error!(%error, "what an operator did cannot be written to the audit trail");
     }
 }
 

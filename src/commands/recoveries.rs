@@ -37,12 +37,14 @@ impl<'a> Recovery<'a> {
         })
     }
 
+    /// Whether `attempt` may be one to open or use the link of this request.
     fn is_open_for(&self, attempt: &AuditRow) -> bool {
         let is_used = self.attempt.is_some_and(|attempt| attempt.verdict == "ok");
         self.request.is_some_and(|request| {
             request.verdict == "ok"
                 && request.site == attempt.site
                 && request.account_key == attempt.account_key
+                && attempt.account_key.is_some()
         }) && !is_used
     }
 }
@@ -56,6 +58,10 @@ pub(super) fn joined(rows: &[AuditRow]) -> Vec<Recovery<'_>> {
         if is(row, Kind::LinkOpened) {
             // Who opened it first: the person, or whoever reads their mail.
             row.link_key.as_deref().map(|link| openings.entry(link).or_insert(row));
+            // A link of the gate's own says whose it is, also if it is never used.
+            if let Some(recovery) = all.iter_mut().rev().find(|recovery| recovery.is_open_for(row)) {
+                recovery.opening.get_or_insert(row);
+            }
         } else if is(row, Kind::ResetRequest) {
             match all.iter_mut().rev().find(|recovery| recovery.is_answered_by(row)) {
                 Some(recovery) => (recovery.request, recovery.first) = (Some(row), row),

@@ -14,6 +14,7 @@ use crate::account;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::observe;
+use crate::observe::audit::Kind;
 use crate::session::Shown;
 use crate::store::{self, Everything, SessionKey, SessionRow, StoreUrl};
 
@@ -137,11 +138,10 @@ async fn revoke(
     for row in &ended {
         tracing::info!(session = %row.key, site = row.site, user = row.user, "session revoked by an operator");
     }
-    let revoked = ended.iter().map(|row| audit::revoked(&row.site, &row.user)).collect();
-    // They are over; that this cannot be written down must not look as if they were not.
-    if let Err(error) = store.append_audit(revoked).await {
-        tracing::error!(%error, "the revocation cannot be written to the audit trail");
-    }
+    let revoked = |row: &SessionRow| {
+        audit::by_operator(Kind::Revocation, &row.site, &row.user, "a session ended by an operator")
+    };
+    audit::note(store, ended.iter().map(revoked).collect()).await;
     match format {
         Format::Json => show(&ended, format),
         Format::Human if ended.len() == 1 => print::line("1 session ended"),

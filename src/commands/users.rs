@@ -11,17 +11,18 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Format, print};
+use super::{Format, audit, print};
 use crate::account;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, SignIn};
-use crate::identity::UserName;
+use crate::identity::{UserName, known};
 use crate::observe;
+use crate::observe::audit::Kind;
 use crate::password::{self, Hash, read_htpasswd};
 use crate::random::SystemRandom;
 use crate::secret::Secret;
 use crate::session::moment;
-use crate::store::{self, Accounts, Groups, Known, NewUser, UserChange, UserRow};
+use crate::store::{self, Everything, Groups, Known, NewUser, UserChange, UserRow};
 
 /// What is done with users.
 #[derive(Debug, Subcommand)]
@@ -130,19 +131,20 @@ pub(super) fn users(file: &Path, command: Command) -> ExitCode {
 /// The configuration and the store.
 struct Desk {
     config: Config,
-    accounts: Arc<dyn Accounts>,
+    store: Arc<dyn Everything>,
 }
 
 async fn run(file: &Path, command: Command) -> Result<(), String> {
     let (config, _) = super::configuration(file)?;
     observe::start(&config.log);
-    let accounts: Arc<dyn Accounts> =
-        store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
-    let desk = Desk { config, accounts };
+    let store = store::open(&config.store.url, &config.folder).map_err(|error| error.to_string())?;
+    let desk = Desk { config, store };
     match command {
         Command::List { site, format } => {
-            let site = site.map(|site| desk.owner(Some(&site))).transpose()?;
-            let users = desk.accounts.list_users(site).await.map_err(|error| error.to_string())?;
+            let anywhere =
+                site.is_none() && desk.config.sites.iter().any(|site| site.as_ref().sign_in == SignIn::Local);
+            let site = if anywhere { None } else { Some(desk.owner(site.as_deref())?) };
+            let users = desk.store.list_users(site).await.map_err(|error| error.to_string())?;
             show(&users, format);
             Ok(())
         }
@@ -195,7 +197,7 @@ impl Desk {
 
     async fn find(&self, name: &str, whose: &Whose) -> Result<UserRow, String> {
         let site = self.owner(whose.site.as_deref())?;
-        let found = self.accounts.find_user(site.clone(), Known::Name(account::canonical(name))).await;
+        let found = self.store.find_user(site.clone(), Known::Name(account::canonical(name))).await;
         found.map_err(|error| error.to_string())?.ok_or_else(|| {
             format!("site {site} has no user `{}`; `lychgate users list` shows them", print::plain(name))
         })
@@ -221,7 +223,7 @@ impl Desk {
         let groups = Groups::new(groups.iter().map(String::as_str))?;
         let taken = || format!("site {site} has a user `{}` already", name.as_str());
         let known = Known::Name(name.canonical());
-        if self.accounts.find_user(site.clone(), known).await.map_err(|error| error.to_string())?.is_some() {
+        if self.store.find_user(site.clone(), known).await.map_err(|error| error.to_string())?.is_some() {
             return Err(taken());
         }
         let hash = if no_password { None } else { Some(self.hash(&ask()?, name.as_str())?) };
@@ -234,10 +236,11 @@ impl Desk {
             password: hash.map(|hash| hash.text().clone()),
             created: SystemClock.now(),
         };
-        if !self.accounts.add_user(user).await.map_err(|error| error.to_string())? {
+        if !self.store.add_user(user).await.map_err(|error| error.to_string())? {
             return Err(taken());
         }
         tracing::info!(site, user = name.as_str(), "user added by an operator");
+        self.note(Kind::UserChange, &site, name.as_str(), "added").await;
         let user = self.find(name.as_str(), whose).await?;
         done(&user, "added", whose.format);
         Ok(())
@@ -278,14 +281,34 @@ impl Desk {
         let user = self.find(name, whose).await?;
         let sites = self.config.sites_with_users_of(&user.site);
         let removed = matches!(change, UserChange::Removed);
-        let changed = self.accounts.change_user(user.id, change, SystemClock.now(), sites).await;
+        let sets_password = matches!(change, UserChange::Password { .. });
+        let changed = self.store.change_user(user.id, change, SystemClock.now(), sites).await;
         if !changed.map_err(|error| error.to_string())? {
             return Err(format!("user `{}` is gone", user.name));
         }
+        if sets_password || removed {
+            self.forget_browsers(&user).await;
+        }
         tracing::info!(site = user.site, user = user.name, change = said, "user changed by an operator");
+        let kind = if sets_password { Kind::PasswordChange } else { Kind::UserChange };
+        self.note(kind, &user.site, &user.name, said).await;
         let user = if removed { user } else { self.find(name, whose).await? };
         done(&user, said, whose.format);
         Ok(())
+    }
+
+    /// From now on no browser is known to the account: whoever sat there may have had the old password.
+    async fn forget_browsers(&self, user: &UserRow) {
+        let key = known::key(&user.site, &account::canonical(&user.name));
+        if let Err(error) = self.store.revoke_browsers(key, SystemClock.now()).await {
+            tracing::error!(site = user.site, user = user.name, %error, "known browsers cannot be forgotten in the store");
+        }
+    }
+
+    /// Writes into the audit trail what was done.
+    async fn note(&self, kind: Kind, site: &str, name: &str, said: &str) {
+        let row = audit::by_operator(kind, site, name, &format!("{said} by an operator"));
+        audit::note(self.store.as_ref(), vec![row]).await;
     }
 
     async fn import(&self, file: &Path, whose: &Whose) -> Result<(), String> {
@@ -321,8 +344,9 @@ impl Desk {
                 password: Some(entry.hash.text().clone()),
                 created: SystemClock.now(),
             };
-            if self.accounts.add_user(user).await.map_err(|error| error.to_string())? {
+            if self.store.add_user(user).await.map_err(|error| error.to_string())? {
                 tracing::info!(site, user = name.as_str(), "user imported by an operator");
+                self.note(Kind::UserChange, &site, name.as_str(), "imported").await;
                 imported.push(name.as_str().to_owned());
             } else {
                 problems.push(format!(

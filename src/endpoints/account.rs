@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 
 use super::form::{self, Bad, Form};
+use crate::identity;
 use crate::observe::audit::{Event, Kind, Origin};
 use crate::pages::{ChangeError, ChangeForm, ErrorKind, Page, SessionLine};
 use crate::recovery::{self, Changing};
@@ -85,7 +86,11 @@ async fn change(visit: &Visit<'_>, session: &Arc<Session>, form: &Form, fresh: b
         return wrong(ChangeError::Mismatch);
     }
     match recovery::change(visit, session, &current, &new).await {
-        Changing::Done => page(visit, ChangeForm::Done),
+        Changing::Done => {
+            // This browser is in the right hands.
+            let known = identity::known::cookie(visit, session.user(), session.user());
+            page(visit, ChangeForm::Done).with_cookie(known)
+        }
         Changing::WrongCurrent => wrong(ChangeError::WrongCurrent),
         Changing::Unfit(unfit) => wrong(ChangeError::Unfit(unfit)),
         Changing::Rejected { reason } => wrong(ChangeError::Rejected { reason: &reason }),

@@ -57,6 +57,8 @@ pub(super) fn shown(asked: &Asked) -> Result<bool, ForgotError> {
         Asked::Uniform => Ok(false),
         Asked::Disclosed(verdict) => match verdict {
             Verdict::Ok => Ok(true),
+            // Enough mails are on their way.
+            Verdict::Limited => Ok(false),
             Verdict::NoAccount => Err(ForgotError::NoAccount),
             Verdict::NotSupported => Err(ForgotError::NotSupported),
             Verdict::FailedToConnect | Verdict::ResetError => Err(ForgotError::Failed),

@@ -2,8 +2,9 @@
 //!
 //! The token does not stay in the address, where histories, logs and the next site's `Referer` would have it: the link
 //! leads on to this page, and the token travels in a cookie that only the gate can read, for as long as it takes to fill in
-//! the form. Opening the link asks the CMS nothing, so a mail scanner that follows it spoils nothing. A link of the gate's own is
-//! looked up, so that its holder learns at once if it is used or too old; that spoils nothing either.
+//! the form. Opening the link asks the CMS nothing, so a mail scanner that follows it spoils nothing. Before the form is shown, a CMS
+//! that tells without using the link up is asked whether it is still good, and a link of the gate's own is looked up: so its
+//! holder learns that it is used or too old before they have thought of a password.
 
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
@@ -11,7 +12,7 @@ use hyper::body::Incoming;
 use super::form::{self, Bad, Form};
 use crate::cms::Verdict;
 use crate::limits::Action;
-use crate::observe::audit::{Event, Kind, Origin};
+use crate::observe::audit::{ASKED, Event, Kind, Origin};
 use crate::pages::{DeadLink, Page, ResetError};
 use crate::recovery::{self, Dead, Redeeming, Ticket, Way};
 use crate::secret::Secret;
@@ -30,13 +31,12 @@ pub(crate) async fn capture(visit: &Visit<'_>, token: Option<Secret>, user: Opti
         said(Event::new(Kind::LinkOpened, Verdict::Invalid.as_str()));
         return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link_bad");
     };
-    let opened = Event::new(Kind::LinkOpened, Verdict::Ok.as_str());
+    // Who only looks whether a link leads anywhere has not opened it.
+    if visit.caller.parts.method == Method::HEAD {
+        return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link");
+    }
     let ticket = match Way::at(visit.site) {
         Way::Cms => Ticket { token, user, browser: None },
-        // Who only looks whether a link leads anywhere has not opened it.
-        Way::Issued if visit.caller.parts.method == Method::HEAD => {
-            return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link");
-        }
         Way::Issued => match recovery::open(visit, token.clone()).await {
             Ok(ticket) => ticket,
             Err(dead) => {
@@ -46,11 +46,13 @@ pub(crate) async fn capture(visit: &Visit<'_>, token: Option<Secret>, user: Opti
             }
         },
     };
-    let opened = opened.link(&ticket.token);
     said(match (Way::at(visit.site), &ticket.user) {
-        // The gate's own link is its user's for certain; in a CMS's anybody can write a name.
-        (Way::Issued, Some(user)) => opened.account(user, true),
-        _ => opened,
+        (Way::Issued, Some(user)) => {
+            Event::new(Kind::LinkOpened, Verdict::Ok.as_str()).link(&ticket.token).account(user, true)
+        }
+        // Anybody can write down what looks like a link of the CMS's, and a name in it. Nobody has looked at it yet: not `ok`, for such
+        // events the trail keeps longest.
+        _ => Event::new(Kind::LinkOpened, ASKED).link(&ticket.token),
     });
     visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link").with_cookie(ticket.cookie(visit))
 }
@@ -59,9 +61,18 @@ pub(super) async fn show(visit: &Visit<'_>) -> Answer {
     if let Some(token) = visit.query("token").filter(|_| Way::at(visit.site) == Way::Issued) {
         return capture(visit, Some(Secret::new(token)), None).await;
     }
-    match Ticket::of(visit) {
-        Some(ticket) => page(visit, ticket.user.as_deref().unwrap_or_default(), None),
-        None => visit.page(Page::ResetDead { reason: DeadLink::Missing }, "own"),
+    let Some(ticket) = Ticket::of(visit) else {
+        return visit.page(Page::ResetDead { reason: DeadLink::Missing }, "own");
+    };
+    let looked =
+        if visit.caller.parts.method == Method::GET { recovery::look(visit, &ticket).await } else { None };
+    match looked {
+        None => page(visit, ticket.user.as_deref().unwrap_or_default(), None),
+        Some(verdict) => {
+            let reason = if verdict == Verdict::Expired { DeadLink::Expired } else { DeadLink::Invalid };
+            let answer = visit.page(Page::ResetDead { reason }, "reset_link_dead");
+            answer.with_cookie(Some(Ticket::clear(visit)))
+        }
     }
 }
 

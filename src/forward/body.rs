@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -261,6 +261,30 @@ impl ResponseBody {
             Poll::Ready(Some(frame)) => self.first = Some(frame?),
         }
         Ok(())
+    }
+}
+
+impl ResponseBody {
+    /// Reads all of it, to be sent on as if it had not been read; `None` if it is longer than `most` bytes or breaks off, and then
+    /// the rest comes after what was read.
+    pub async fn read_ahead(&mut self, most: usize) -> Option<Bytes> {
+        let mut read = BytesMut::new();
+        let whole = loop {
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut *self).poll_frame(cx)).await;
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                None => break true,
+                Some(Ok(Ok(data))) => read.extend_from_slice(&data),
+                // Trailers are not passed on.
+                Some(Ok(Err(_))) => {}
+                Some(Err(_)) => break false,
+            }
+            if read.len() > most {
+                break false;
+            }
+        };
+        let read = read.freeze();
+        self.first = (!read.is_empty()).then(|| Frame::data(read.clone()));
+        whole.then_some(read)
     }
 }
 

@@ -22,6 +22,7 @@ pub mod policy;
 #[doc(hidden)]
 pub mod probe;
 mod relay;
+mod reset_form;
 mod site;
 
 use std::net::IpAddr;

@@ -18,6 +18,7 @@ use super::hold::{self, Spare};
 use super::inspect::inspection;
 use super::leaks::Guard;
 use super::named::{DESTINATION, IF};
+use super::reset_form;
 use crate::admit::{Framing, is_hop_by_hop, nominated};
 use crate::cms::{Change, KeptCookies, WhoAmI};
 use crate::config::SignIn;
@@ -72,15 +73,19 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
     if !entry.has_room() {
         return overloaded(visit, class);
     }
+    let posted = match reset_form::Posted::of(visit, pass) {
+        Ok(posted) => posted,
+        Err(answer) => return *answer,
+    };
     let copy = match &body {
         SentBody::Arriving(_) => Spare::of(visit, pass, framing),
         SentBody::Held(_) => None,
     };
-    let (body, _place) =
-        match request_body(visit, framing, pass, (upstream, &entry), (body, copy.clone())).await {
-            Ok(body) => body,
-            Err(fault) => return broken(visit, upstream, &fault, began.elapsed()),
-        };
+    let copies = (copy.clone(), posted.as_ref());
+    let (body, _place) = match request_body(visit, framing, pass, (upstream, &entry), (body, copies)).await {
+        Ok(body) => body,
+        Err(fault) => return broken(visit, upstream, &fault, began.elapsed()),
+    };
     // One that streams enters when it has all passed.
     let slot = match (&body, entry) {
         (RequestBody::Stream(_), _) => None,
@@ -120,6 +125,9 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
         Err(Fault::Overloaded) => return overloaded(visit, class),
         Err(fault) => return broken(visit, upstream, &fault, took),
     };
+    if let Some(posted) = posted {
+        posted.read(visit, &mut response).await;
+    }
     if let Some(answer) = challenged(visit, pass, session, &response, copy).await {
         return Answer { backend: Some(took), ..answer };
     }
@@ -165,7 +173,7 @@ async fn request_body(
     framing: Framing,
     pass: Pass,
     (upstream, entry): (&Upstream, &Entry),
-    (body, copy): (SentBody, Option<Spare>),
+    (body, (copy, posted)): (SentBody, (Option<Spare>, Option<&reset_form::Posted>)),
 ) -> Result<(RequestBody, Option<Strangers>), Fault> {
     let mut inspect = match pass {
         _ if framing == Framing::None => return Ok((RequestBody::Empty, None)),
@@ -176,6 +184,9 @@ async fn request_body(
     if let Some(copy) = copy {
         inspect = Some(copy.before(inspect));
     }
+    if let Some(posted) = posted {
+        inspect = Some(posted.before(inspect));
+    }
     let translation = Translation::of(&visit.site.origins, visit.headers());
     let body = match body {
         SentBody::Arriving(body) => body,
@@ -183,7 +194,7 @@ async fn request_body(
             if let Some(inspect) = &mut inspect {
                 inspect.inspect(&bytes).and_then(|()| inspect.finish()).map_err(Fault::BodyRefused)?;
             }
-            return Ok((RequestBody::Full(forward::full(translated(translation, bytes))), None));
+            return Ok((RequestBody::Full(forward::full(translated(translation, bytes)?)), None));
         }
     };
     match framing {
@@ -209,11 +220,11 @@ async fn request_body(
     }
 }
 
-fn translated(translation: Option<Translation>, bytes: Bytes) -> Bytes {
-    let Some(mut translation) = translation else { return bytes };
-    let mut pieces = translation.push(bytes);
-    pieces.extend(translation.finish());
-    pieces.concat().into()
+fn translated(translation: Option<Translation>, bytes: Bytes) -> Result<Bytes, Fault> {
+    let Some(mut translation) = translation else { return Ok(bytes) };
+    let mut pieces = translation.push(bytes).map_err(|_| forward::UNREADABLE)?;
+    pieces.extend(translation.finish().map_err(|_| forward::UNREADABLE)?);
+    Ok(pieces.concat().into())
 }
 
 /// What the client may not say itself: who it is, and that it is trusted.
@@ -266,6 +277,7 @@ fn cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>) -> Option<HeaderVa
     let is_credential =
         |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| rules.is_credential_cookie(name));
     let theirs = cookie::strip(visit.headers(), is_credential);
+    let theirs = theirs.map(|theirs| visit.site.origins.cookies_to_internal(&theirs).unwrap_or(theirs));
     let kept = session.and_then(|session| KeptCookies::cookie_header(&session.kept()));
     match (theirs, kept) {
         (Some(theirs), Some(kept)) => {
@@ -373,6 +385,8 @@ async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     let (mut parts, body) = response.into_parts();
     // The backend's version is its own; in ZServer's HTTP/1.0 every browser would have to connect anew for every request.
     parts.version = Version::HTTP_11;
+    // The words behind its status are the backend's own, too, and nobody reads them.
+    parts.extensions = http::Extensions::new();
     // Those of the backend's connection are not the client's.
     let nominated = nominated(&parts.headers);
     let hops: Vec<HeaderName> = parts
@@ -391,7 +405,13 @@ async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
         keep_private(&mut parts.headers);
     }
     let origins = &visit.site.origins;
-    let plan = rewrite::plan(origins, visit.path, &parts.headers);
+    let plan = match rewrite::plan(origins, visit.path, &parts.headers) {
+        // There is nothing to be looked at.
+        Plan::Unnamed(_) if matches!(parts.status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT) => {
+            Plan::Pass
+        }
+        plan => plan,
+    };
     let guard = Guard::of(visit);
     let leaks = rewrite::response_headers(origins, plan, &mut parts.headers);
     if parts.status == StatusCode::NOT_MODIFIED

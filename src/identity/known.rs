@@ -39,9 +39,11 @@ struct Entry {
 /// so the time it takes tells nothing about accounts; a store that cannot answer knows no browser.
 pub(super) async fn id(visit: &Visit<'_>, typed: &str) -> Option<String> {
     let entry = find(visit, typed)?;
-    let revoked = visit.shared().browsers.browsers_revoked(key(visit, &entry.account)).await;
+    let revoked = visit.shared().browsers.browsers_revoked(key(&visit.site.users, &entry.account)).await;
     match revoked {
-        Ok(revoked) => revoked.is_none_or(|at| at < Timestamp::from_millis(entry.issued)).then_some(entry.id),
+        Ok(revoked) => {
+            revoked.is_none_or(|at| at <= Timestamp::from_millis(entry.issued)).then_some(entry.id)
+        }
         Err(error) => {
             tracing::error!(id = visit.caller.request_id, %error, "known browsers cannot be looked up in the store");
             None
@@ -71,7 +73,8 @@ pub fn cookie(visit: &Visit<'_>, typed: &str, account: &str) -> Option<HeaderVal
 /// From now on no browser is known to `account`: its password was set anew, perhaps because somebody else had it.
 pub async fn forget_all(visit: &Visit<'_>, account: &str) {
     let (shared, account) = (visit.shared(), account::canonical(account));
-    if let Err(error) = shared.browsers.revoke_browsers(key(visit, &account), shared.clock.now()).await {
+    let key = key(&visit.site.users, &account);
+    if let Err(error) = shared.browsers.revoke_browsers(key, shared.clock.now()).await {
         tracing::error!(id = visit.caller.request_id, %error, "known browsers cannot be forgotten in the store");
     }
 }
@@ -103,7 +106,8 @@ fn open(visit: &Visit<'_>, text: &str) -> Option<Entry> {
     serde_json::from_slice(&plain).ok()
 }
 
-/// What the store knows the account by, at whichever of the sites that share it. A site's name has no slash, so no two are the same.
-fn key(visit: &Visit<'_>, account: &str) -> String {
-    format!("{}/{account}", visit.site.users)
+/// What the store knows an account by, of which this is the canonical name, at whichever of the sites that share `users`. The name of
+/// a site or of users has no slash, so no two are the same.
+pub fn key(users: &str, account: &str) -> String {
+    format!("{users}/{account}")
 }

@@ -1,6 +1,8 @@
 //! The gate's own mail on its way: built, sent beside the answer, tried again for a while when the mail server is away.
 //!
-//! There is no queue on disk: a reset link is worth minutes, and whoever gets no mail asks again. What is given up is logged.
+//! There is no queue on disk: a reset link is worth minutes, and whoever gets no mail asks again. With one, links that the store knows
+//! by their hashes alone would lie in it as they are, for the sake of a gate that is killed while the mail server is away. What
+//! is given up is logged; what a lost notice would have told stands in the audit trail.
 
 use std::fmt;
 use std::sync::Arc;
@@ -129,6 +131,11 @@ impl Outgoing {
         let next = Next::new(stop(config, &host)?, REPLY);
         let inner = Inner { from: from.0.clone(), next, host, line: Arc::clone(&line), clock, random };
         Ok(Self { line, inner: Some(Arc::new(inner)) })
+    }
+
+    /// Whether a mail that is posted now would be tried: who would destroy something for it should look before.
+    pub fn has_room(&self) -> bool {
+        self.inner.is_some() && self.line.places.available_permits() > 0
     }
 
     /// Sends a mail beside whatever goes on. What comes back tells, once, what became of the first attempt; nobody need wait.

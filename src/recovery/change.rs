@@ -8,7 +8,8 @@ use super::issued::notify;
 use super::redeem::end_sessions;
 use crate::account;
 use crate::cms::{KeptCookies, Verdict};
-use crate::limits::Action;
+use crate::identity;
+use crate::limits::SignInAttempt;
 use crate::mail::Kind;
 use crate::observe::audit;
 use crate::password::{self, Busy, Hash, Unfit, Verified};
@@ -56,12 +57,15 @@ impl Changing {
     }
 }
 
-/// Changes the password of the user of `session`, and ends their other sessions. Guesses at the current one count as those at
-/// sign-in do.
+/// Changes the password of the user of `session`, ends their other sessions, and makes every browser unknown to the account.
+/// Guesses at the current one count as those from a known browser do.
 pub async fn change(visit: &Visit<'_>, session: &Arc<Session>, current: &Secret, new: &Secret) -> Changing {
     let (changing, evidence) = attempt(visit, session, current, new).await;
     let event = audit::Event::new(audit::Kind::PasswordChange, changing.as_str()).detail(&evidence);
     visit.shared().audit.record(&audit::Origin::of(visit), event.account(session.user(), true));
+    if changing == Changing::Done {
+        identity::known::forget_all(visit, session.user()).await;
+    }
     changing
 }
 
@@ -72,12 +76,15 @@ async fn attempt(
     current: &Secret,
     new: &Secret,
 ) -> (Changing, String) {
-    let (limits, client, name) = (&visit.shared().limits, visit.client.ip(), session.user());
-    let users = visit.site.users.as_str();
-    if let Err(wait) = limits
-        .check_client(Action::SignIn, client)
-        .and_then(|()| limits.check_account(Action::SignIn, users, name))
-    {
+    // In counts of the session's own: strangers who guess for the account keep nobody from changing its password.
+    let (limits, counted_by) = (&visit.shared().limits, session.key().to_string());
+    let guess = SignInAttempt {
+        site: &visit.site.users,
+        user: session.user(),
+        client: visit.client.ip(),
+        browser: Some(&counted_by),
+    };
+    if let Err(wait) = limits.begin_sign_in(&guess) {
         return (Changing::Limited(wait.as_duration()), String::new());
     }
     let (changing, evidence) = match Way::at(visit.site) {
@@ -85,8 +92,7 @@ async fn attempt(
         Way::Issued => (of_a_local_user(visit, session, current, new).await, String::new()),
     };
     if changing != Changing::WrongCurrent {
-        limits.forgive_client(Action::SignIn, client);
-        limits.forgive_account(Action::SignIn, users, name);
+        limits.forgive_sign_in(&guess, false);
     }
     (changing, evidence)
 }

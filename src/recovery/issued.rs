@@ -18,6 +18,7 @@ use crate::account;
 use crate::clock::Timestamp;
 use crate::cms::{Redeemed, Requested, Verdict};
 use crate::gate::Site;
+use crate::limits::Action;
 use crate::mail::{Kind, Posted};
 use crate::pages::Language;
 use crate::password::{self, Busy};
@@ -101,23 +102,51 @@ fn judge(reset: &IssuedReset, site: &str, now: Timestamp, browser: Option<[u8; 3
     }
 }
 
-/// Issues a link to the account of that name or address, and mails it to the address that the account has.
-pub(super) async fn request(site: &Site, typed: &str, applicant: &Applicant, wait: bool) -> Requested {
-    let requested =
-        |verdict, evidence: &str| Requested { verdict, message: None, evidence: evidence.to_owned() };
+/// Issues a link to the account of that name or address, and mails it to the address that the account has. Comes with the
+/// account's name, if there is one.
+pub(super) async fn request(
+    site: &Site,
+    typed: &str,
+    applicant: &Applicant,
+    wait: bool,
+) -> (Requested, Option<String>) {
     let shared = &applicant.shared;
-    let broken = |error: StoreError| {
-        tracing::error!(id = applicant.request_id, %error, "a reset link cannot be issued");
-        requested(Verdict::ResetError, "store")
-    };
     let known = Known::NameOrMail(account::canonical(typed));
-    let user = match shared.accounts.find_user(site.users.clone(), known).await {
-        Ok(Some(user)) if user.disabled => return requested(Verdict::NoAccount, "disabled"),
-        Ok(Some(user)) if user.mail.is_none() => return requested(Verdict::NoAccount, "no mail address"),
-        Ok(Some(user)) => user,
-        Ok(None) => return requested(Verdict::NoAccount, ""),
-        Err(error) => return broken(error),
-    };
+    match shared.accounts.find_user(site.users.clone(), known).await {
+        Ok(Some(user)) => (issue(site, typed, &user, applicant, wait).await, Some(user.name)),
+        Ok(None) => (requested(Verdict::NoAccount, ""), None),
+        Err(error) => (broken(applicant, &error), None),
+    }
+}
+
+fn requested(verdict: Verdict, evidence: &str) -> Requested {
+    Requested { verdict, message: None, evidence: evidence.to_owned() }
+}
+
+fn broken(applicant: &Applicant, error: &StoreError) -> Requested {
+    tracing::error!(id = applicant.request_id, %error, "a reset link cannot be issued");
+    requested(Verdict::ResetError, "store")
+}
+
+async fn issue(site: &Site, typed: &str, user: &UserRow, applicant: &Applicant, wait: bool) -> Requested {
+    let shared = &applicant.shared;
+    if user.disabled {
+        return requested(Verdict::NoAccount, "disabled");
+    }
+    if user.mail.is_none() {
+        return requested(Verdict::NoAccount, "no mail address");
+    }
+    // By its address the account was found that requests by its name are counted for; they are counted together.
+    if !account::is_counted_alike(typed, &user.name)
+        && shared.limits.check_account(Action::ResetRequest, &site.users, &user.name).is_err()
+    {
+        return requested(Verdict::Limited, "account");
+    }
+    // A link that cannot be sent must not take the place of one that was.
+    if !shared.outgoing.has_room() {
+        tracing::error!(id = applicant.request_id, "a reset link cannot be mailed; none is issued");
+        return requested(Verdict::ResetError, "mail");
+    }
     let (token, now) = (Secret::new(random::token::<32>(&*shared.random)), shared.clock.now());
     let lifetime = site.reset.link_lifetime.as_duration();
     let expires = now.after(lifetime);
@@ -133,10 +162,10 @@ pub(super) async fn request(site: &Site, typed: &str, applicant: &Applicant, wai
         ),
     };
     if let Err(error) = shared.accounts.issue_reset(reset).await {
-        return broken(error);
+        return broken(applicant, &error);
     }
     let link = Secret::new(format!("{}{}/reset-password?token={}", site.origin, site.prefix, token.expose()));
-    let posted = notice::post(site, applicant, &user, Kind::ResetLink, &link, Some(lifetime), expires);
+    let posted = notice::post(site, applicant, user, Kind::ResetLink, &link, Some(lifetime), expires);
     let Some(posted) = posted else { return requested(Verdict::ResetError, "mail") };
     // Only who tells what came of it need know.
     match if wait { posted.await.ok() } else { Some(Posted::Sent) } {

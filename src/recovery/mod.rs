@@ -9,6 +9,7 @@
 
 mod change;
 mod issued;
+mod look;
 mod notice;
 mod redeem;
 mod request;
@@ -17,7 +18,8 @@ mod ticket;
 
 pub use self::change::{Changing, change};
 pub use self::issued::{Dead, open};
-pub use self::redeem::{Redeeming, redeem};
+pub use self::look::look;
+pub use self::redeem::{Redeeming, conclude, redeem};
 pub use self::request::{Asked, request};
 pub use self::settings::{FieldName, FieldValue, ForgottenUrl, Form, Settings, TrustHeader, TrustedRequests};
 pub use self::ticket::Ticket;

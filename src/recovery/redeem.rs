@@ -50,24 +50,14 @@ impl Redeeming {
 
 /// Sets the new password, and ends every session of the account. Nobody is signed in by it.
 pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password: &Secret) -> Redeeming {
-    let (shared, site, client) = (visit.shared(), visit.site.name.as_str(), visit.client.ip());
+    let (shared, client) = (visit.shared(), visit.client.ip());
     let user = username.trim();
-    // The gate's own links know whose they are. A name that the CMS did not look at may be anybody's.
+    // The gate's own links know whose they are.
     let account = ticket.user.as_deref().filter(|_| Way::at(visit.site) == Way::Issued).unwrap_or(user);
-    let is_theirs = |redeeming: &Redeeming| match redeeming {
-        Redeeming::Done(redeemed) => {
-            redeemed.user_id.is_none() || visit.site.cms.dialogue().redeem_checks_user()
-        }
-        _ => true,
-    };
-    let said = |verdict: Verdict, evidence: &str, exists: bool| {
-        visit.site.metrics.resets.count("redeem", verdict.as_str());
-        let event = Event::new(Kind::Redemption, verdict.as_str()).account(account, exists);
-        shared.audit.record(&Origin::of(visit), event.link(&ticket.token).detail(evidence));
-    };
     if let Err(wait) = shared.limits.check_client(Action::ResetAttempt, client) {
-        said(Verdict::Limited, "client", false);
-        return Redeeming::Limited(wait.as_duration());
+        let limited = Redeeming::Limited(wait.as_duration());
+        conclude(visit, Some(&ticket.token), account, user, &limited).await;
+        return limited;
     }
     let redeeming = match Way::at(visit.site) {
         Way::Cms => {
@@ -75,18 +65,39 @@ pub async fn redeem(visit: &Visit<'_>, ticket: &Ticket, username: &str, password
         }
         Way::Issued => issued::redeem(visit, ticket, user, password).await,
     };
-    let is_set = redeeming.verdict() == Verdict::Ok && is_theirs(&redeeming);
-    said(redeeming.verdict(), redeeming.evidence(), is_set);
-    if is_set {
+    conclude(visit, Some(&ticket.token), account, user, &redeeming).await;
+    redeeming
+}
+
+/// What follows from an attempt, whoever made it: it is counted and written down as `account`'s; and if the password is set, no
+/// browser is known to it any more, and every session of the account that `typed` names is over.
+pub async fn conclude(
+    visit: &Visit<'_>,
+    token: Option<&Secret>,
+    account: &str,
+    typed: &str,
+    redeeming: &Redeeming,
+) {
+    let verdict = redeeming.verdict();
+    // A name that the CMS did not look at may be anybody's.
+    let is_theirs = match redeeming {
+        Redeeming::Done(redeemed) => {
+            redeemed.user_id.is_none() || visit.site.cms.dialogue().redeem_checks_user()
+        }
+        _ => true,
+    };
+    let is_set = verdict == Verdict::Ok && is_theirs;
+    visit.site.metrics.resets.count("redeem", verdict.as_str());
+    let event = Event::new(Kind::Redemption, verdict.as_str()).detail(redeeming.evidence());
+    let event = if account.is_empty() { event } else { event.account(account, is_set) };
+    visit.shared().audit.record(&Origin::of(visit), token.map_or(event, |token| event.link(token)));
+    if is_set && !account.is_empty() {
         identity::known::forget_all(visit, account).await;
     }
     // The gate's own way has ended its users' sessions already, together with the old password.
-    if let (Redeeming::Done(redeemed), Way::Cms, Verdict::Ok) =
-        (&redeeming, Way::at(visit.site), redeeming.verdict())
-    {
-        end_sessions(visit, site, user, redeemed.user_id.as_deref()).await;
+    if let (Redeeming::Done(redeemed), Way::Cms, Verdict::Ok) = (redeeming, Way::at(visit.site), verdict) {
+        end_sessions(visit, &visit.site.name, typed, redeemed.user_id.as_deref()).await;
     }
-    redeeming
 }
 
 /// Ends the sessions, at `site`, of the account whose password was set: by the id that the link or the CMS named, and by the name that was

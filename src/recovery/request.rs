@@ -66,11 +66,12 @@ pub async fn request(visit: &Visit<'_>, username: &str) -> Asked {
     let ask = async move {
         // A gate that is killed meanwhile has asked, and a mail may be on its way.
         shared.audit.settled().await;
-        let requested = match Way::at(&site) {
-            Way::Cms => site.cms.request_reset(&user, &asker).await,
+        let (requested, account) = match Way::at(&site) {
+            Way::Cms => (site.cms.request_reset(&user, &asker).await, None),
             Way::Issued => issued::request(&site, &user, &applicant, disclose).await,
         };
-        said(&site, &user, requested.verdict, &requested.evidence);
+        // Who was named by their address goes down by their name, as in all that follows.
+        said(&site, account.as_deref().unwrap_or(&user), requested.verdict, &requested.evidence);
         requested.verdict
     };
     if disclose {

@@ -57,17 +57,21 @@ async fn a_dead_link_says_so_and_changes_nothing() {
     browser.get(&used).await;
     assert_eq!(set(&mut browser, &user, NEW).await.status, 200);
     let theirs = plone.reset_link(&other).await;
-    for (what, path, name) in [
-        ("used", used.as_str(), user.as_str()),
-        ("bogus", "/passwordreset/0123456789abcdef0123456789abcdef", &user),
-        ("somebody else's", &theirs, &user),
-    ] {
-        let mut browser = plone.browser(&gate);
-        browser.get(path).await;
-        let answer = plone.checked(set(&mut browser, name, "Not this one 9").await);
-        assert_eq!(answer.status, 404, "{what}: {}", answer.text());
-        assert_eq!(plone.browser(&gate).sign_in(name, "Not this one 9").await.status, 403, "{what}");
+    for (what, path) in
+        [("used", used.as_str()), ("bogus", "/passwordreset/0123456789abcdef0123456789abcdef")]
+    {
+        let (_, page) = plone.browser(&gate).follow(path).await;
+        assert_eq!(plone.checked(page).status, 404, "{what} is told before a password is thought of");
     }
+    let mut browser = plone.browser(&gate);
+    browser.get(&theirs).await;
+    let answer = plone.checked(set(&mut browser, &user, "Not this one 9").await);
+    assert_eq!(answer.status, 404, "somebody else's: {}", answer.text());
+    for name in [&user, &other] {
+        assert_eq!(plone.browser(&gate).sign_in(name, "Not this one 9").await.status, 403, "{name}");
+    }
+    let (_, page) = plone.browser(&gate).follow(&theirs).await;
+    assert_eq!(plone.checked(page).status, 200, "neither looking nor trying has used it up");
     for path in ["/passwordreset", "/passwordreset/", "/passwordreset/short", "/passwordreset?key=<script>"] {
         let mut browser = plone.browser(&gate);
         let (_, page) = browser.follow(path).await;
@@ -105,6 +109,8 @@ async fn plones_own_form_works_through_the_gate() {
         let user = plone.user(&["Member"]).await;
         let mut browser =
             if signed_in { plone.signed_in(&gate, "siteadmin").await } else { plone.browser(&gate) };
+        let mut elsewhere = plone.signed_in(&gate, &user).await;
+        assert_eq!(elsewhere.get("/docs").await.status, 200);
         let link = plone.reset_link(&user).await;
         let page = plone.checked(browser.get(&link).await);
         assert_eq!(page.status, 200, "{}", page.text());
@@ -120,6 +126,11 @@ async fn plones_own_form_works_through_the_gate() {
         assert!(matches!(done.status.as_u16(), 200 | 302), "{}", done.text());
         assert!(!browser.cookies.contains_key("__ac"), "Plone's sign-in reaches the browser");
         assert_eq!(plone.browser(&gate).sign_in(&user, NEW).await.status, 303, "the new password is set");
+        assert_eq!(
+            elsewhere.get("/docs").await.status,
+            302,
+            "and what was signed in with the old one is over"
+        );
         if signed_in {
             let page = plone.checked(browser.get("/docs").await);
             assert_eq!(page.status, 200);

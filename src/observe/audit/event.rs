@@ -9,7 +9,8 @@ use crate::secret::Secret;
 use crate::store::AuditRow;
 use crate::visit::Visit;
 
-/// What is said of a request for a reset before what came of it is known; an event of the same request says that later.
+/// What is said of a request for a reset before what came of it is known; an event of the same request says that later. And of a
+/// CMS's reset link that somebody followed, before the CMS has said anything about it.
 pub const ASKED: &str = "asked";
 
 /// What happened.
@@ -25,17 +26,19 @@ pub enum Kind {
     LinkOpened,
     /// Somebody set a new password by a reset link, or tried to.
     Redemption,
-    /// Somebody who was signed in changed their password, or tried to.
+    /// Somebody who was signed in changed their password, or tried to; or an operator set one.
     PasswordChange,
     /// Sessions were ended before their time, by their user or an operator.
     Revocation,
+    /// An operator added, changed, disabled, enabled, imported or removed one of the gate's own users.
+    UserChange,
     /// Failures that look like one hand trying many accounts, or many hands trying one.
     Suspicion,
 }
 
 impl Kind {
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SignIn,
         Self::SignOut,
         Self::ResetRequest,
@@ -43,6 +46,7 @@ impl Kind {
         Self::Redemption,
         Self::PasswordChange,
         Self::Revocation,
+        Self::UserChange,
         Self::Suspicion,
     ];
 
@@ -56,6 +60,7 @@ impl Kind {
             Self::Redemption => "redemption",
             Self::PasswordChange => "password_change",
             Self::Revocation => "revocation",
+            Self::UserChange => "user_change",
             Self::Suspicion => "suspicion",
         }
     }
