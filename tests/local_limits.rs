@@ -104,7 +104,10 @@ async fn who_asks_by_address_is_listed_by_name_with_what_became_of_the_link() {
     assert_eq!(listed(&gate, &list, &members), ["jane 192.0.2.1 ok 192.0.2.2 - -"], "opened, not used yet");
     let fields = [("username", "jane"), ("password", OTHER), ("password_confirm", OTHER)];
     assert_eq!(jane.submit("/_gate/reset-password", &fields).await.status, 200);
-    assert_eq!(listed(&gate, &["recoveries", "list"], &members), ["jane 192.0.2.1 ok 192.0.2.2 192.0.2.2 ok"]);
+    assert_eq!(
+        listed(&gate, &["recoveries", "list"], &members),
+        ["jane 192.0.2.1 ok 192.0.2.2 192.0.2.2 ok"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -203,7 +206,10 @@ async fn what_operators_do_to_users_is_written_down_with_no_address_and_no_secre
             "user_change apr - ok imported by an operator",
         ]
     );
-    assert_eq!(listed(&gate, &["audit", "list", "--event", "user_change", "--user", "JANE"], &["user"]).len(), 6);
+    assert_eq!(
+        listed(&gate, &["audit", "list", "--event", "user_change", "--user", "JANE"], &["user"]).len(),
+        6
+    );
     let all = String::from_utf8(run(&gate, &["audit", "list", "--format", "csv"], "").stdout).unwrap();
     for secret in [GOOD, OTHER, "@example.org", "$apr1$", "argon2"] {
         assert!(!all.contains(secret), "{secret}");

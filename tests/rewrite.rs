@@ -279,16 +279,19 @@ async fn an_internal_name_that_no_rule_maps_is_logged_or_blocked() {
     standin.answer("/leak", Canned::html(200, leak.clone()));
     standin.answer("/late-leak", Canned::html(200, format!("{}{leak}", "x".repeat(200 << 10))));
     standin.answer("/head-leak", Canned::html(200, "fine").header("etag", &format!("\"{leak}\"")));
+    standin.answer("/sealed", Canned::html(200, gzip(&leak)).header("content-encoding", "gzip, x-odd"));
     standin.answer("/fine", Canned::html(200, format!("see {}", standin.address())));
     for hosting in ["zope", "rewrite"] {
         let logging = gate(&standin, hosting, "");
         let mut browser = Browser::new(logging.address, HOST);
         let (answer, log) = logged(async {
             browser.get("/head-leak?secret").await;
+            assert_eq!(browser.get("/sealed").await.status, 200);
             browser.get("/leak?secret").await
         })
         .await;
         assert_eq!((answer.status.as_u16(), answer.text()), (200, leak.clone()), "{hosting}");
+        assert!(log.lines().any(|line| line.contains("look into") && line.contains("/sealed")), "{log}");
         // The body's line is written before its last byte goes.
         for place in ["headers", "body"] {
             let line = log.lines().find(|line| line.contains("holds internal names") && line.contains(place));
@@ -299,7 +302,7 @@ async fn an_internal_name_that_no_rule_maps_is_logged_or_blocked() {
 
         let blocking = gate(&standin, hosting, "[site.rewrite]\nleaks = \"block\"\n");
         let mut browser = Browser::new(blocking.address, HOST);
-        for path in ["/leak", "/head-leak"] {
+        for path in ["/leak", "/head-leak", "/sealed"] {
             let answer = browser.get(path).await;
             assert_eq!(answer.status, 502, "{hosting} {path}");
             assert!(!answer.text().contains("evil"), "{}", answer.text());

@@ -82,11 +82,10 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
         SentBody::Held(_) => None,
     };
     let copies = (copy.clone(), posted.as_ref());
-    let (body, _place) =
-        match request_body(visit, framing, pass, (upstream, &entry), (body, copies)).await {
-            Ok(body) => body,
-            Err(fault) => return broken(visit, upstream, &fault, began.elapsed()),
-        };
+    let (body, _place) = match request_body(visit, framing, pass, (upstream, &entry), (body, copies)).await {
+        Ok(body) => body,
+        Err(fault) => return broken(visit, upstream, &fault, began.elapsed()),
+    };
     // One that streams enters when it has all passed.
     let slot = match (&body, entry) {
         (RequestBody::Stream(_), _) => None,
@@ -424,6 +423,12 @@ async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     }
     if leaks > 0 {
         guard.found("headers", leaks);
+        if guard.blocks() {
+            return visit.problem(ErrorKind::BadGateway, "leak_blocked");
+        }
+    }
+    if plan == Plan::Pass && rewrite::is_sealed(origins, &parts.headers) {
+        guard.cannot_look();
         if guard.blocks() {
             return visit.problem(ErrorKind::BadGateway, "leak_blocked");
         }

@@ -41,7 +41,9 @@ pub(super) async fn id(visit: &Visit<'_>, typed: &str) -> Option<String> {
     let entry = find(visit, typed)?;
     let revoked = visit.shared().browsers.browsers_revoked(key(&visit.site.users, &entry.account)).await;
     match revoked {
-        Ok(revoked) => revoked.is_none_or(|at| at <= Timestamp::from_millis(entry.issued)).then_some(entry.id),
+        Ok(revoked) => {
+            revoked.is_none_or(|at| at <= Timestamp::from_millis(entry.issued)).then_some(entry.id)
+        }
         Err(error) => {
             tracing::error!(id = visit.caller.request_id, %error, "known browsers cannot be looked up in the store");
             None
