@@ -433,6 +433,34 @@ fn a_folder_that_zope_finds_everything_in_is_a_warning() {
 }
 
 #[test]
+fn a_page_that_zope_shows_at_other_addresses_is_a_warning() {
+    let page = "rules = [{ path = \"/board\", access = \"deny\" }]";
+    for (rules, warned) in [
+        (page, true),
+        ("default = \"public\"\nrules = [{ path = \"/docs/board\", access = \"signed-in\" }]", true),
+        (
+            "rules = [{ path = \"/board\", access = \"deny\" }, { path = \"/board/**\", access = \"deny\" }]",
+            false,
+        ),
+        ("rules = [{ path = \"/board/**\", access = \"deny\" }]", false),
+        ("rules = [{ path = \"/board\", access = \"signed-in\" }]", false),
+        ("rules = [{ path = \"/board\", access = \"public\" }]", false),
+        ("default = \"public\"\nrules = [{ path = \"/\", access = \"signed-in\" }]", false),
+        (
+            "rules = [{ path = \"**/sharing\", access = \"deny\" }, { path = \"/@@overview\", access = \"deny\" }]",
+            false,
+        ),
+        ("rules = [{ path = \"/plan.pdf\", access = \"deny\" }]", false),
+    ] {
+        for (cms, knows) in [("plone", true), ("openacs", false)] {
+            let (_, warnings) = parse(&format!("{SITE}\ncms = \"{cms}\"\n[site.access]\n{rules}")).unwrap();
+            let said = warnings.iter().any(|warning| warning.to_string().contains("board/view`"));
+            assert_eq!(said, warned && knows, "{rules}: {warnings:?}");
+        }
+    }
+}
+
+#[test]
 fn taking_mail_from_everyone_is_a_warning() {
     let (_, warnings) =
         parse(&format!("[mail.relay]\nlisten = \"127.0.0.1:2525\"\naccept_from = [\"0.0.0.0/0\"]\n{SITE}"))

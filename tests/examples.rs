@@ -342,6 +342,10 @@ fn passwords_are_tried_by_the_gates_page_alone() {
         let backend = backend(name, &cms);
         for field in fields {
             assert!(backend.dialogue().is_credential_field(field), "{name}: {field}");
+            // PHP reads these as the field, too.
+            for spelled in [format!("  {field}"), format!("{field}\0x")] {
+                assert!(backend.dialogue().is_credential_field(&spelled), "{name}: {spelled:?}");
+            }
         }
         assert!(!backend.dialogue().is_credential_field("pass[pass1]"), "{name}: a new password is none");
     }

@@ -81,9 +81,17 @@ impl QueryRule {
     fn holds(&self, segments: &[&str], query: &str) -> bool {
         self.path.is_within(segments)
             && form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
-                name == self.field && self.values.iter().any(|wanted| wanted.eq_ignore_ascii_case(&value))
+                is_read_as(&name, &self.field)
+                    && self.values.iter().any(|wanted| wanted.eq_ignore_ascii_case(&value))
             })
     }
+}
+
+/// Whether some CMS reads the field `name` under the name `field`: PHP overlooks blanks before it and what stands behind a zero byte, and
+/// has `_` for dots and blanks.
+pub(super) fn is_read_as(name: &str, field: &str) -> bool {
+    let plain = name.trim_start_matches(' ').split('\0').next().unwrap_or_default();
+    name == field || plain.chars().map(|c| if matches!(c, '.' | ' ') { '_' } else { c }).eq(field.chars())
 }
 
 /// Where a reset link holds its token, and what a token looks like.
@@ -539,6 +547,22 @@ mod tests {
         ] {
             assert_eq!(plone.is_credential_field(name), is, "{name}");
         }
+    }
+
+    #[test]
+    fn a_field_is_seen_under_the_names_by_which_php_reads_it() {
+        for (name, is) in [
+            ("pass", true),
+            ("  pass", true),
+            ("pass\0x", true),
+            (" pass\0", true),
+            ("passe", false),
+            ("\0pass", false),
+            ("pass x", false),
+        ] {
+            assert_eq!(is_read_as(name, "pass"), is, "{name:?}");
+        }
+        assert!(is_read_as("a.b", "a_b") && is_read_as("a b", "a_b") && is_read_as("a.b", "a.b"));
     }
 
     #[test]

@@ -74,6 +74,7 @@ impl Sample {
             source_address: None,
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(60),
+            lenient: false,
             tls: None,
         };
         Backend::new(Arc::new(config.dialogue(config.sites[0].as_ref()).unwrap()), settings).unwrap()
