@@ -60,9 +60,9 @@ async fn links_that_somebody_makes_up_do_not_fill_the_trail() {
     let rows = listed_soon(&gate, &["audit", "list"], 32).await;
     let told = told(&rows, &["event", "verdict", "client"]);
     let count = |line: &str| told.iter().filter(|told| *told == line).count();
-    assert_eq!(count("link_opened ok 192.0.2.1"), 30);
+    assert_eq!(count("link_opened asked 192.0.2.1"), 30);
     assert_eq!(count("link_opened limited 192.0.2.1"), 1);
-    assert_eq!(count("link_opened ok 192.0.2.2"), 1);
+    assert_eq!(count("link_opened asked 192.0.2.2"), 1);
 }
 
 /// Asks for a mail, opens its link, sets a password, each from another address; two others fail.
