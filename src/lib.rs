@@ -21,7 +21,7 @@
 //!           └── rewrite    internal → public in headers, cookies and bodies; and back, where the CMS can't be told
 //! ```
 //! Beside it, on a thread of its own, [`mail`] takes the CMS's mail, makes its links public by the same maps, and passes it on;
-//! and on another, [`admin`] tells operators how it goes.
+//! and on another, [`admin`] tells operators how it goes. Above all of it stand the [`commands`], one file each: `run` starts this.
 //!
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
 //! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`held`] (forms that wait for

@@ -137,15 +137,22 @@ pub enum Action {
     ResetRequest,
     /// Setting a new password by a reset link; has no limit per account, for the link names none.
     ResetAttempt,
+    /// Opening a reset link. It is never refused, but what goes beyond 30 a minute from one client is not written down one by one: a
+    /// stranger who makes up links would drive everything else from the audit trail.
+    LinkOpening,
 }
 
+/// [`Action::LinkOpening`], for each client. An office behind one address, and the scanner of its mail server, stay below.
+const OPENINGS: &[(u32, u64)] = &[(30, 1)];
+
 impl Action {
-    /// Its name in metrics, and in `[limits]`.
+    /// Its name in metrics, and in `[limits]` where it can be set there.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::SignIn => "sign_in",
             Self::ResetRequest => "reset_request",
             Self::ResetAttempt => "reset_attempt",
+            Self::LinkOpening => "link_opening",
         }
     }
 }
@@ -156,6 +163,7 @@ pub struct Limits {
     regulation: Regulation,
     reset_request: Counts,
     reset_attempt: Counts,
+    link_opening: Counts,
     limited: Arc<Tally>,
     clock: SteadyClock,
     /// Accounts are kept under a hash that means nothing outside this process: what people type into the
@@ -177,6 +185,7 @@ impl Limits {
             regulation: Regulation::new(&settings.sign_in_delay, &settings.stuffing, &clock),
             reset_request: counts(&reset_request.per_client, &reset_request.per_account.0),
             reset_attempt: counts(&reset_attempt.per_client, &[]),
+            link_opening: counts(&rates(OPENINGS), &[]),
             limited: Arc::default(),
             clock,
             account_key: Zeroizing::new(random::bytes(random)),
@@ -200,6 +209,7 @@ impl Limits {
                 &reset_request.per_account.0,
             ),
             reset_attempt: counts(&self.reset_attempt, &reset_attempt.per_client, &[]),
+            link_opening: counts(&self.link_opening, &rates(OPENINGS), &[]),
             limited: Arc::clone(&self.limited),
             clock: self.clock.clone(),
             account_key: self.account_key.clone(),
@@ -239,7 +249,7 @@ impl Limits {
 
     /// Forgets what no longer limits anybody; call it every minute or so.
     pub fn sweep(&self) {
-        for counts in [&self.sign_in, &self.reset_request, &self.reset_attempt] {
+        for counts in [&self.sign_in, &self.reset_request, &self.reset_attempt, &self.link_opening] {
             counts.client.sweep();
             counts.account.sweep();
         }
@@ -261,6 +271,7 @@ impl Limits {
             Action::SignIn => &self.sign_in,
             Action::ResetRequest => &self.reset_request,
             Action::ResetAttempt => &self.reset_attempt,
+            Action::LinkOpening => &self.link_opening,
         }
     }
 

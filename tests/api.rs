@@ -106,23 +106,6 @@ fn conforms(document: &Value, schema: &Value, value: &Value, known: &mut Vec<Str
     }
 }
 
-/// Waits until the stand-in was asked for a mail so many times.
-async fn asked(backend: &StandIn, times: usize) -> Vec<support::standin::Recorded> {
-    let began = Instant::now();
-    loop {
-        let requests: Vec<_> = backend
-            .requests()
-            .into_iter()
-            .filter(|request| request.target.ends_with("/mail_password"))
-            .collect();
-        if requests.len() >= times {
-            return requests;
-        }
-        assert!(began.elapsed() < Duration::from_secs(10), "the CMS was not asked");
-        tokio::task::yield_now().await;
-    }
-}
-
 fn without_id(mut value: Value) -> Value {
     value.as_object_mut().unwrap().remove("request_id");
     value
@@ -137,7 +120,7 @@ async fn a_reset_mail_is_asked_for_under_every_name_of_the_member_without_any_co
         let (answer, value) = call(&mut script, Method::POST, FORGOT, Some(json!({ name: "jdoe" }))).await;
         assert_eq!((answer.status.as_u16(), value["status"].as_str()), (200, Some("ok")), "{name}");
         assert_eq!(answer.headers.get("set-cookie"), None, "{name}");
-        let request = asked(&backend, at + 1).await.pop().unwrap();
+        let request = backend.asked_for_mail(at + 1).await.pop().unwrap();
         assert_eq!(request.field("userid").as_deref(), Some("jdoe"), "{name}");
         assert_eq!(request.header("cookie"), None);
     }
@@ -315,7 +298,7 @@ async fn too_many_are_told_when_to_come_back() {
         same.push(without_id(value));
     }
     assert_eq!(same[0], same[1], "over the account's limit looks like success");
-    assert_eq!(asked(&backend, 1).await.len(), 1);
+    assert_eq!(backend.asked_for_mail(1).await.len(), 1);
     let (answer, value) =
         call(&mut script(&gate), Method::POST, FORGOT, Some(json!({ "username": "other" }))).await;
     assert_eq!((answer.status.as_u16(), value["status"].as_str()), (429, Some("limited")));

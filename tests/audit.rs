@@ -6,32 +6,13 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use assert_cmd::Command;
-use lychgate::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 use support::browser::Browser;
 use support::gate::{Gate, HOST};
 use support::standin::{StandIn, TokenState};
 
-/// A gate whose clock shows the time, and the `proxy.toml` that the commands read.
-fn gate(backend: &StandIn, more: &str) -> Gate {
-    let gate = Gate::with(&backend.url(), more);
-    gate.clock.set(SystemClock.now());
-    let toml = format!(
-        "[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{}\"\n",
-        backend.url()
-    );
-    std::fs::write(gate.folder().join("proxy.toml"), toml).unwrap();
-    gate
-}
-
 fn lychgate(gate: &Gate, arguments: &[&str]) -> String {
-    let output = Command::new(assert_cmd::cargo::cargo_bin!("lychgate"))
-        .args(arguments)
-        .current_dir(gate.folder())
-        .timeout(Duration::from_secs(30))
-        .output()
-        .unwrap();
+    let output = gate.command(arguments);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -63,6 +44,27 @@ fn told(rows: &[Value], members: &[&str]) -> Vec<String> {
     rows.iter().map(|row| members.iter().map(|name| text(row, name)).collect::<Vec<_>>().join(" ")).collect()
 }
 
+/// Opening a link asks nobody, so it costs nothing: as many as a stranger likes to make up would drive all else from the trail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_that_somebody_makes_up_do_not_fill_the_trail() {
+    let backend = StandIn::plone60();
+    let gate = Gate::with_commands(&backend.url(), "");
+    let open = async |client: u8, link: usize| {
+        let answer = from(&gate, client).get(&format!("/passwordreset/{link:032x}")).await;
+        assert_eq!(answer.status, 303, "its holder goes on, whatever others do");
+    };
+    for link in 0..60 {
+        open(1, link).await;
+    }
+    open(2, 61).await;
+    let rows = listed_soon(&gate, &["audit", "list"], 32).await;
+    let told = told(&rows, &["event", "verdict", "client"]);
+    let count = |line: &str| told.iter().filter(|told| *told == line).count();
+    assert_eq!(count("link_opened asked 192.0.2.1"), 30);
+    assert_eq!(count("link_opened limited 192.0.2.1"), 1);
+    assert_eq!(count("link_opened asked 192.0.2.2"), 1);
+}
+
 /// Asks for a mail, opens its link, sets a password, each from another address; two others fail.
 async fn recovers(gate: &Gate, backend: &StandIn) -> String {
     const FORGOT: &str = "/_gate/forgot-password";
@@ -82,7 +84,7 @@ async fn recovers(gate: &Gate, backend: &StandIn) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_is_listed_with_its_use_and_both_addresses() {
     let backend = StandIn::plone60();
-    let gate = gate(&backend, "");
+    let gate = Gate::with_commands(&backend.url(), "");
     let token = recovers(&gate, &backend).await;
     // The two requests were made beside their answers, so their order is not fixed.
     listed_soon(&gate, &["audit", "list", "--event", "redemption"], 1).await;
@@ -124,7 +126,7 @@ async fn a_request_is_listed_with_its_use_and_both_addresses() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_is_written_down_in_order_and_survives_a_stop() {
     let backend = StandIn::plone60();
-    let mut gate = gate(&backend, "");
+    let mut gate = Gate::with_commands(&backend.url(), "");
     let mut browser = from(&gate, 1);
     browser.sign_in("jdoe", "wrong").await;
     browser.sign_in("somebody", "wrong").await;
@@ -158,7 +160,7 @@ async fn everything_is_written_down_in_order_and_survives_a_stop() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operators_revocation_is_written_down_without_an_address() {
     let backend = StandIn::plone60();
-    let gate = gate(&backend, "");
+    let gate = Gate::with_commands(&backend.url(), "");
     from(&gate, 1).sign_in("jdoe", "Secret1234!").await;
     listed_soon(&gate, &["audit", "list"], 1).await;
     lychgate(&gate, &["sessions", "revoke", "--user", "jdoe"]);
@@ -169,7 +171,7 @@ async fn an_operators_revocation_is_written_down_without_an_address() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_another_program_holds_delays_answers_little_and_loses_nothing() {
     let backend = StandIn::plone60();
-    let mut gate = gate(&backend, "");
+    let mut gate = Gate::with_commands(&backend.url(), "");
     let mut browser = from(&gate, 1);
     let page = browser.get("/_gate/login").await;
     assert_eq!(page.status, 200);

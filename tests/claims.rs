@@ -80,12 +80,22 @@ fn every_class_of_threats_has_its_proof_and_no_table_is_forgotten() {
         let line = text.lines().find(|line| line.contains(&heading)).unwrap_or_else(|| panic!("no C{class}"));
         assert!(!claims(line).is_empty(), "C{class} names no test");
     }
-    let named: BTreeSet<(&str, &str)> = claims(&text)
+    let named: BTreeSet<(String, &str)> = claims(&text)
         .into_iter()
-        .filter(|(file, _)| *file == "tests/threats.rs")
-        .map(|(_, names)| (names[0], names[1]))
+        .filter(|(file, _)| file.starts_with("tests/threats/"))
+        .map(|(file, names)| (file.to_owned(), names[0]))
         .collect();
-    assert_eq!(named, tests(&read("tests/threats.rs")));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = std::fs::read_dir(root.join("tests/threats")).unwrap().map(|file| file.unwrap().file_name());
+    let sources: Vec<(String, String)> = files
+        .map(|file| format!("tests/threats/{}", file.to_str().unwrap()))
+        .map(|file| (file.clone(), read(&file)))
+        .collect();
+    let there: BTreeSet<(String, &str)> = sources
+        .iter()
+        .flat_map(|(file, source)| tests(source).into_iter().map(|(_, test)| (file.clone(), test)))
+        .collect();
+    assert_eq!(named, there);
 }
 
 #[test]

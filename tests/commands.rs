@@ -5,43 +5,20 @@
 mod support;
 
 use std::path::Path;
-use std::process::Output;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
-use lychgate::clock::{Clock as _, SystemClock};
 use serde_json::Value;
 use support::browser::Browser;
 use support::gate::{Gate, HOST};
 use support::standin::StandIn;
-
-/// A gate whose clock shows the time, because the commands' clocks do, and the `proxy.toml` that the commands read.
-fn gate(backend: &StandIn) -> Gate {
-    let gate = Gate::before(&backend.url());
-    gate.clock.set(SystemClock.now());
-    let toml = format!(
-        "[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{}\"\n",
-        backend.url()
-    );
-    std::fs::write(gate.folder().join("proxy.toml"), toml).unwrap();
-    gate
-}
-
-fn lychgate(gate: &Gate, arguments: &[&str]) -> Output {
-    Command::new(assert_cmd::cargo::cargo_bin!("lychgate"))
-        .args(arguments)
-        .current_dir(gate.folder())
-        .timeout(Duration::from_secs(30))
-        .output()
-        .unwrap()
-}
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn listed(gate: &Gate, arguments: &[&str]) -> Vec<Value> {
-    let output = lychgate(gate, &[&["sessions", "list", "--format", "json"], arguments].concat());
+    let output = gate.command(&[&["sessions", "list", "--format", "json"], arguments].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -67,7 +44,7 @@ async fn is_signed_out_soon(browser: &mut Browser) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_are_listed_beside_the_gate_that_runs() {
     let backend = StandIn::plone60();
-    let gate = gate(&backend);
+    let gate = Gate::with_commands(&backend.url(), "");
     assert_eq!(listed(&gate, &[]), Vec::<Value>::new());
     let jdoe = signed_in(&gate, "jdoe").await;
     signed_in(&gate, "norole").await;
@@ -89,7 +66,7 @@ async fn sessions_are_listed_beside_the_gate_that_runs() {
     assert_eq!(listed(&gate, &["--user", "nobody"]).len(), 0);
     assert_eq!(listed(&gate, &["--site", "intranet"]).len(), 2);
 
-    let table = text(&lychgate(&gate, &["sessions", "list"]).stdout);
+    let table = text(&gate.command(&["sessions", "list"]).stdout);
     assert_eq!(table.lines().count(), 3, "{table}");
     assert!(table.starts_with("ID                SITE      USER    CLIENT "), "{table}");
     assert!(table.contains(all[0]["id"].as_str().unwrap()), "{table}");
@@ -100,12 +77,12 @@ async fn sessions_are_listed_beside_the_gate_that_runs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_revoked_ends_at_the_gate_that_runs_and_nothing_else_does() {
     let backend = StandIn::plone60();
-    let gate = gate(&backend);
+    let gate = Gate::with_commands(&backend.url(), "");
     let (mut one, mut two) = (signed_in(&gate, "jdoe").await, signed_in(&gate, "jdoe").await);
     let (mut other, mut last) = (signed_in(&gate, "norole").await, signed_in(&gate, "siteadmin").await);
 
     let id = listed(&gate, &["--user", "norole"])[0]["id"].as_str().unwrap().to_owned();
-    let output = lychgate(&gate, &["sessions", "revoke", &id]);
+    let output = gate.command(&["sessions", "revoke", &id]);
     assert_eq!(
         (output.status.code(), text(&output.stdout).as_str()),
         (Some(0), "1 session ended\n"),
@@ -117,13 +94,13 @@ async fn what_is_revoked_ends_at_the_gate_that_runs_and_nothing_else_does() {
     assert!(is_signed_out_soon(&mut other).await, "by id");
     assert_eq!(one.get("/docs").await.status, 200);
 
-    let output = lychgate(&gate, &["sessions", "revoke", "--user", "JDoe", "--format", "json"]);
+    let output = gate.command(&["sessions", "revoke", "--user", "JDoe", "--format", "json"]);
     let ended: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(ended.len(), 2);
     assert!(is_signed_out_soon(&mut one).await && is_signed_out_soon(&mut two).await, "by user");
     assert_eq!(last.get("/docs").await.status, 200);
 
-    let output = lychgate(&gate, &["sessions", "revoke", "--all"]);
+    let output = gate.command(&["sessions", "revoke", "--all"]);
     assert_eq!(text(&output.stdout), "1 session ended\n");
     assert!(is_signed_out_soon(&mut last).await, "all");
     assert_eq!(listed(&gate, &[]).len(), 0);
@@ -132,7 +109,7 @@ async fn what_is_revoked_ends_at_the_gate_that_runs_and_nothing_else_does() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slip_in_what_to_revoke_ends_nothing() {
     let backend = StandIn::plone60();
-    let gate = gate(&backend);
+    let gate = Gate::with_commands(&backend.url(), "");
     let mut browser = signed_in(&gate, "jdoe").await;
     let id = listed(&gate, &[])[0]["id"].as_str().unwrap().to_owned();
     for (name, arguments, code, said) in [
@@ -149,12 +126,12 @@ async fn a_slip_in_what_to_revoke_ends_nothing() {
         ),
         ("the same when listing", &["list", "--site", "intrant"], 1, "there is no site `intrant`"),
     ] {
-        let output = lychgate(&gate, &[&["sessions"], arguments].concat());
+        let output = gate.command(&[&["sessions"], arguments].concat());
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{name}: {told}");
         assert!(told.contains(said), "{name}: {told}");
     }
-    let output = lychgate(&gate, &["sessions", "revoke", "--user", "nobody"]);
+    let output = gate.command(&["sessions", "revoke", "--user", "nobody"]);
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(0), "0 sessions ended\n"));
     assert_eq!(browser.get("/docs").await.status, 200);
 }

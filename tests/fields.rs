@@ -88,6 +88,9 @@ fn no_query_signs_in_or_chooses_another_page() {
         // The cookie, which Zope looks for among the fields as well: a guess at a password in every request.
         "__ac=NmE2NDZmNjU6NTM2NTYz",
         "a=b&%5F_ac:string=NmE2NDZmNjU6NTM2NTYz",
+        // What plone.restapi takes for the body, even of a GET.
+        "BODY=%7B%22login%22:%22admin%22,%22password%22:%22x%22%7D",
+        "BODY:string=%7B%22login%22:%22admin%22,%22password%22:%22x%22%7D",
         "mail_password:method=1",
         "mail_password:action=1",
         "mail%5Fpassword%3Amethod=1",
@@ -176,6 +179,43 @@ fn no_body_signs_in_or_chooses_another_page() {
             house.refuses(&format!("{shown} as {kind:?}"), kind, body);
         }
     }
+}
+
+/// Each field that names a page is judged by the rules: a body full of them took a thread of the gate for minutes.
+#[test]
+fn no_body_names_more_pages_than_a_form_does() {
+    let house = House::open();
+    let fields = |count: usize| vec!["a:method"; count].join("&");
+    house.takes("as a form does", FORM, fields(8));
+    house.refuses("a hundred", FORM, fields(100));
+    house.refuses("a head full of names", PARTS, named("name=\"\\\"".repeat(100).as_bytes()));
+}
+
+/// plone.restapi (all versions): whatever page an object with a name and a password is posted to, it signs that request in.
+#[test]
+fn no_json_signs_in() {
+    let house = House::open();
+    let object = r#"{"title":"x","\u006cogin":"admin","password":"x"}"#;
+    for kind in
+        ["application/json", "application/json;charset=utf-8", "text/plain", "application/x-foo", "*/*"]
+    {
+        house.refuses(kind, &format!("Content-Type: {kind}\r\n"), object);
+    }
+    let json = "Content-Type: application/json\r\n";
+    house.refuses("compressed", &format!("{json}Content-Encoding: gzip\r\n"), "\x1f\u{8b}");
+    house.takes(
+        "of somebody",
+        json,
+        r#"{"username":"jdoe","password":"x","roles":["Member"],"login_time":1}"#,
+    );
+    house.takes("none", json, "[1, 2]");
+    let cookie = "Cookie: BODY={\"login\":\"admin\",\"password\":\"x\"}\r\n";
+    ask(house.gate.address, get("/public/a", &format!("{json}{cookie}")));
+    let reached = house.backend.take();
+    assert!(
+        reached.iter().all(|request| request.field("cookie").is_none()),
+        "a cookie in the place of a body"
+    );
 }
 
 #[test]

@@ -104,7 +104,10 @@ async fn who_asks_by_address_is_listed_by_name_with_what_became_of_the_link() {
     assert_eq!(listed(&gate, &list, &members), ["jane 192.0.2.1 ok 192.0.2.2 - -"], "opened, not used yet");
     let fields = [("username", "jane"), ("password", OTHER), ("password_confirm", OTHER)];
     assert_eq!(jane.submit("/_gate/reset-password", &fields).await.status, 200);
-    assert_eq!(listed(&gate, &["recoveries", "list"], &members), ["jane 192.0.2.1 ok 192.0.2.2 192.0.2.2 ok"]);
+    assert_eq!(
+        listed(&gate, &["recoveries", "list"], &members),
+        ["jane 192.0.2.1 ok 192.0.2.2 192.0.2.2 ok"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -203,7 +206,10 @@ async fn what_operators_do_to_users_is_written_down_with_no_address_and_no_secre
             "user_change apr - ok imported by an operator",
         ]
     );
-    assert_eq!(listed(&gate, &["audit", "list", "--event", "user_change", "--user", "JANE"], &["user"]).len(), 6);
+    assert_eq!(
+        listed(&gate, &["audit", "list", "--event", "user_change", "--user", "JANE"], &["user"]).len(),
+        6
+    );
     let all = String::from_utf8(run(&gate, &["audit", "list", "--format", "csv"], "").stdout).unwrap();
     for secret in [GOOD, OTHER, "@example.org", "$apr1$", "argon2"] {
         assert!(!all.contains(secret), "{secret}");
@@ -237,4 +243,31 @@ async fn when_no_more_mails_can_wait_the_link_that_waits_stays_good() {
     assert!((256..300).contains(&issued), "{issued}");
     assert_eq!(count("SELECT count(*) FROM issued_reset WHERE void IS NULL"), 1);
     assert!(rows.iter().any(|verdict| verdict == "reset_error"), "{rows:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_link_and_no_password_can_be_read_in_the_store() {
+    let backend = StandIn::plone60();
+    let gate = gate(&backend, "");
+    users(&gate, &["add", "jane", "--email", "jane@example.org"], GOOD);
+    assert_eq!(from(&gate, 1).submit(FORGOT, &[("username", "jane")]).await.status, 200);
+    while mails(&gate).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let link = mails(&gate)[0].link();
+    let mut jane = from(&gate, 2);
+    jane.get(&link).await;
+    let fields = [("username", "jane"), ("password", OTHER), ("password_confirm", OTHER)];
+    assert_eq!(jane.submit("/_gate/reset-password", &fields).await.status, 200);
+    let token = link.split("token=").nth(1).unwrap();
+    assert_eq!(token.len(), 43, "256 bits");
+    let mut stored = Vec::new();
+    for file in std::fs::read_dir(gate.folder().join("var")).unwrap() {
+        stored.extend(std::fs::read(file.unwrap().path()).unwrap());
+    }
+    let stored = String::from_utf8_lossy(&stored);
+    assert!(stored.contains("jane@example.org"), "the store was read");
+    for secret in [token, GOOD, OTHER] {
+        assert!(!stored.contains(secret));
+    }
 }

@@ -581,6 +581,26 @@ async fn sites_share_users_only_where_they_are_told_to() {
     assert_eq!(there.get("/docs").await.status, 302, "the sessions at both sites end");
 }
 
+/// At each further site that shares its users, an account could be guessed for, and mailed to, as often again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sites_that_share_users_count_for_them_together() {
+    let backend = StandIn::plone60();
+    let shop = format!(
+        "[[site]]\nname = \"shop\"\npublic_url = \"http://shop.example.test\"\nbackend_url = \"{}\"\nsign_in = \"local\"\n",
+        backend.url()
+    );
+    let shared = gate(&backend, &format!("{shop}users = \"intranet\"\n"));
+    let apart = gate(&backend, &shop);
+    for (gate, status) in [(&shared, 429), (&apart, 403)] {
+        users(gate, &["add", "jane", "--email", "jane@example.org", "--site", "intranet"], GOOD);
+        for _ in 0..3 {
+            assert_eq!(browser(gate).sign_in("jane", "wrong").await.status, 403);
+        }
+        let mut there = Browser::new(gate.address, "shop.example.test");
+        assert_eq!(there.sign_in("jane", "wrong").await.status.as_u16(), status, "the fourth guess");
+    }
+}
+
 #[test]
 fn every_mail_can_be_looked_at_in_every_language() {
     let backend = StandIn::plone60();

@@ -97,7 +97,11 @@ fn no_token_query_password_or_cookie_is_ever_logged() {
         asked.push(ask(gate.address, get(&path, "").replacen(HOST, "elsewhere.example", 1)));
         asked.push(ask(gate.address, get(&path, "Content-Length: x\r\n")));
         asked.push(ask(gate.address, get(&path, "").replacen("GET", "COPY", 1)));
-        asked.push(ask(gate.address, get("/docs", &format!("Destination: {path}\r\nReferer: http://{HOST}{path}\r\n")).replacen("GET", "COPY", 1)));
+        asked.push(ask(
+            gate.address,
+            get("/docs", &format!("Destination: {path}\r\nReferer: http://{HOST}{path}\r\n"))
+                .replacen("GET", "COPY", 1),
+        ));
     }
     let body = format!("username=jdoe&password={token}");
     asked.push(ask(

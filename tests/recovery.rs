@@ -12,21 +12,6 @@ use support::standin::{Fault, StandIn, TokenState};
 
 const FORGOT: &str = "/_gate/forgot-password";
 
-/// Waits until the stand-in was asked for a mail so many times.
-async fn asked(backend: &StandIn, times: usize) -> Vec<support::standin::Recorded> {
-    loop {
-        let requests: Vec<_> = backend
-            .requests()
-            .into_iter()
-            .filter(|request| request.target.ends_with("/mail_password"))
-            .collect();
-        if requests.len() >= times {
-            return requests;
-        }
-        tokio::task::yield_now().await;
-    }
-}
-
 fn shown(answer: &Answer) -> (u16, String) {
     (answer.status.as_u16(), answer.texts("main").join(" "))
 }
@@ -43,7 +28,7 @@ async fn the_cms_is_asked_as_nobody_with_the_marks_of_the_gate() {
     browser.sign_in("jdoe", "Secret1234!").await;
     let answer = browser.submit(FORGOT, &[("username", "jdoe")]).await;
     assert_eq!(answer.status, 200);
-    let request = asked(&backend, 1).await.remove(0);
+    let request = backend.asked_for_mail(1).await.remove(0);
     assert_eq!(request.field("userid").as_deref(), Some("jdoe"));
     assert_eq!(
         (request.header("cookie"), request.header("authorization")),
@@ -138,7 +123,11 @@ async fn too_many_requests_are_limited_before_anyone_is_asked() {
         pages.push(shown(&from(1).submit(FORGOT, &[("username", spelling)]).await));
     }
     assert!(pages.iter().all(|page| page == &pages[0]), "over the account's limit looks like success");
-    assert_eq!(asked(&backend, 2).await.len(), 2, "one account, however spelled, and two mails an hour");
+    assert_eq!(
+        backend.asked_for_mail(2).await.len(),
+        2,
+        "one account, however spelled, and two mails an hour"
+    );
     for name in ["a", "b"] {
         assert_eq!(from(1).submit(FORGOT, &[("username", name)]).await.status, 200);
     }

@@ -91,7 +91,10 @@ fn ways() -> Vec<Way> {
             "Plone 5.2 that signs in",
             redirect(302, "/docs").header("set-cookie", "__ac=abc; Path=/; HttpOnly"),
         ),
-        plone("Plone 5.2", Canned::html(200, "<html><body class='a template-pwreset_finish'><h1>Password set</h1>")),
+        plone(
+            "Plone 5.2",
+            Canned::html(200, "<html><body class='a template-pwreset_finish'><h1>Password set</h1>"),
+        ),
         plone(
             "Plone 6",
             Canned::html(
@@ -99,19 +102,26 @@ fn ways() -> Vec<Way> {
                 "<html><body class='template-passwordreset'><div id=content><h1>Set</h1><a href='/login?__ac_name=x'>Log in</a></div>",
             ),
         ),
-        openacs("OpenACS", "<html><body><p>You have successfully chosen a new password. <a href='/pvt/home'>Continue</a>"),
+        openacs(
+            "OpenACS",
+            "<html><body><p>You have successfully chosen a new password. <a href='/pvt/home'>Continue</a>",
+        ),
         openacs("OpenACS in another language", "<html><body><p>Fertig. <a href='/pvt/home'>Weiter</a>"),
         Way {
             name: "Structr",
             dialogue: "structr",
             token: "00000000-0000-4000-8000-000000000001!1795246810123",
             before: vec![
-                ("reset-password", redirect(302, "/reset-password").header("set-cookie", "JSESSIONID=a; Path=/")),
+                (
+                    "reset-password",
+                    redirect(302, "/reset-password").header("set-cookie", "JSESSIONID=a; Path=/"),
+                ),
                 ("rest/me", json(200, "{\"result\":{\"id\":\"u1\"}}")),
             ],
             target: "rest/me",
             ok: json(200, "{\"result\":[],\"result_count\":1}"),
-            form: "<body><form action='/reset-password'><input type=password name=password></form>".to_owned(),
+            form: "<body><form action='/reset-password'><input type=password name=password></form>"
+                .to_owned(),
         },
         Way {
             name: "rest-registration",
@@ -120,7 +130,8 @@ fn ways() -> Vec<Way> {
             before: Vec::new(),
             target: "reset-password",
             ok: json(200, "{\"detail\":\"Reset password successful\"}"),
-            form: "<body><form action='/accounts/reset-password/'><input type=password name=password></form>".to_owned(),
+            form: "<body><form action='/accounts/reset-password/'><input type=password name=password></form>"
+                .to_owned(),
         },
     ]
 }
@@ -141,7 +152,8 @@ fn rows(way: &Way) -> Vec<(&'static str, Canned, bool)> {
     let text = String::from_utf8(ok.body.clone()).unwrap();
     let html = |body: String| Canned::html(200, body);
     let (by_head, is_json) = (ok.status == 302, text.starts_with('{'));
-    let utf16: Vec<u8> = [0xfe_ff_u16].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let utf16: Vec<u8> =
+        [0xfe_ff_u16].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
     let all = vec![
         ("ok", ok.clone(), true),
         ("UTF-16", with_body(ok, utf16), true),
@@ -156,7 +168,11 @@ fn rows(way: &Way) -> Vec<(&'static str, Canned, bool)> {
         ("ok, and the form in a comment", html(format!("{text}<!-- {form} -->")), !by_head && !is_json),
         ("ok in a comment", html(format!("<body><!-- {text} -->")), false),
         ("ok in a script", html(format!("<body><script>x=`{text}`</script>")), false),
-        ("upper-case tags", html(text.replace("html", "HTML").replace("<body", "<BODY")), !by_head && !is_json),
+        (
+            "upper-case tags",
+            html(text.replace("html", "HTML").replace("<body", "<BODY")),
+            !by_head && !is_json,
+        ),
         ("unrelated", html("<body><h1>Back soon".to_owned()), false),
         ("unrelated JSON", json(200, "{\"status\":\"up\"}"), false),
         ("half of it", with_body(ok, &text.as_bytes()[..text.len() / 3]), by_head),
@@ -185,7 +201,14 @@ async fn a_password_is_said_to_be_set_on_positive_evidence_only_in_every_dialogu
             cms.answer(way.target, canned);
             let backend = backend(way.dialogue, &cms, Duration::from_secs(20));
             let got = backend.redeem(&Secret::new(way.token), "jdoe", &Secret::new(NEW), &asker()).await;
-            assert_eq!(got.verdict == Verdict::Ok, is_set, "{}, {row}: {:?} {}", way.name, got.verdict, got.evidence);
+            assert_eq!(
+                got.verdict == Verdict::Ok,
+                is_set,
+                "{}, {row}: {:?} {}",
+                way.name,
+                got.verdict,
+                got.evidence
+            );
             if matches!(row, "unrelated" | "unrelated JSON" | "empty" | "302 elsewhere" | "302 to nowhere") {
                 assert_eq!(got.verdict, Verdict::Unknown, "{}, {row}: {}", way.name, got.evidence);
             }
@@ -212,7 +235,11 @@ async fn a_link_is_said_to_be_dead_on_positive_evidence_only() {
         ("dead in 6", page("template-passwordreset", HEADING), Verdict::Invalid),
         ("dead in 4", page("template-pwreset_invalid", HEADING), Verdict::Invalid),
         ("too old in 4", page("template-pwreset_expired", HEADING), Verdict::Expired),
-        ("a broken page", page("template-default_error_message template-passwordreset", HEADING), Verdict::Unknown),
+        (
+            "a broken page",
+            page("template-default_error_message template-passwordreset", HEADING),
+            Verdict::Unknown,
+        ),
         ("as somebody", page("userrole-authenticated template-pwreset_invalid", HEADING), Verdict::Unknown),
         ("another page", page("template-document_view", HEADING), Verdict::Unknown),
         ("in a comment", page("", "<!-- <body class=template-pwreset_invalid> -->"), Verdict::Unknown),
@@ -220,7 +247,11 @@ async fn a_link_is_said_to_be_dead_on_positive_evidence_only() {
         ("404", page("template-pwreset_invalid", HEADING).with_status(404), Verdict::Unknown),
         ("500", page("template-pwreset_invalid", HEADING).with_status(500), Verdict::ResetError),
         ("302", redirect(302, "/pwreset_invalid"), Verdict::Unknown),
-        ("sign in first", redirect(302, "/acl_users/credentials_cookie_auth/require_login"), Verdict::NotSupported),
+        (
+            "sign in first",
+            redirect(302, "/acl_users/credentials_cookie_auth/require_login"),
+            Verdict::NotSupported,
+        ),
     ] {
         let cms = StandIn::plone60();
         cms.answer("passwordreset", canned);
@@ -229,6 +260,9 @@ async fn a_link_is_said_to_be_dead_on_positive_evidence_only() {
         assert!(cms.requests().iter().all(|request| request.method == "GET"), "{row}");
     }
     for dialogue in ["openacs", "structr", "rest-registration", "none"] {
-        assert!(!Dialogue::built_in(dialogue).unwrap().unwrap().can_open_link(), "{dialogue} acts, or does not tell");
+        assert!(
+            !Dialogue::built_in(dialogue).unwrap().unwrap().can_open_link(),
+            "{dialogue} acts, or does not tell"
+        );
     }
 }

@@ -59,8 +59,7 @@ async fn a_password_that_is_set_in_the_cms_own_form_ends_all_sessions_of_that_pe
         let (mut jdoe, mut other) = (signed_in(&gate, "jdoe").await, signed_in(&gate, "norole").await);
         assert!(is_in(&mut jdoe).await && is_in(&mut other).await);
         let link = format!("/passwordreset/{}", backend.issue_token("jdoe", TokenState::Good));
-        let done =
-            fill_in(&gate, &link, &[("userid", "jdoe"), ("password", NEW), ("password2", NEW)]).await;
+        let done = fill_in(&gate, &link, &[("userid", "jdoe"), ("password", NEW), ("password2", NEW)]).await;
         assert!(matches!(done.status.as_u16(), 200 | 302), "{}", done.text());
         assert!(!done.text().contains("pwreset_action") || done.status == 302, "{}", done.text());
         assert_eq!(backend.password_of("jdoe").as_deref(), Some(NEW));
@@ -91,7 +90,11 @@ async fn nobody_ends_anothers_session_by_the_cms_own_form() {
         for (row, query, body) in [
             ("two names", "", format!("userid=jdoe&userid=norole&password={NEW}&password2={NEW}")),
             ("one here, one there", "?userid=jdoe", format!("userid=norole&password={NEW}&password2={NEW}")),
-            ("one spelled otherwise", "?%75serid=jdoe", format!("userid=norole&password={NEW}&password2={NEW}")),
+            (
+                "one spelled otherwise",
+                "?%75serid=jdoe",
+                format!("userid=norole&password={NEW}&password2={NEW}"),
+            ),
         ] {
             let body = format!("{body}&randomstring={token}&form.submitted=1").into_bytes();
             let path = format!("/passwordreset/{token}{query}");
@@ -156,8 +159,7 @@ async fn a_link_that_is_dead_says_so_before_anybody_has_thought_of_a_password() 
 #[tokio::test]
 async fn a_cms_that_does_not_say_and_a_client_that_asked_too_often_get_the_form() {
     let backend = StandIn::plone60();
-    let gate =
-        Gate::with(&backend.url(), "[limits]\nreset_attempt = { per_client = \"2/1m\" }\n");
+    let gate = Gate::with(&backend.url(), "[limits]\nreset_attempt = { per_client = \"2/1m\" }\n");
     let token = backend.issue_token("jdoe", TokenState::Good);
     for fault in [Fault::Close, Fault::Status(500), Fault::Garbage] {
         backend.fail("passwordreset", fault);

@@ -13,7 +13,6 @@ use super::Refusal;
 
 /// Field names that only a proxy may write. Without `X-Forwarded-` and its like, which [`PREFIXES`] cover.
 const PROXY_FIELDS: &[&str] = &[
-    "authorization",
     "cf-connecting-ip",
     "client-ip",
     "forwarded",
@@ -21,7 +20,6 @@ const PROXY_FIELDS: &[&str] = &[
     "front-end-https",
     "http2-settings",
     "proxy",
-    "proxy-authorization",
     "remote-user",
     "true-client-ip",
     "via",
@@ -43,6 +41,10 @@ const PROXY_FIELDS: &[&str] = &[
     "x-user",
     "x-username",
 ];
+
+/// The end of every name under which some server or CMS looks for a name and a password. Zope takes `Cgi-Authorization` for
+/// `Authorization` (ZPublisher, `sane_environment`), and others have other ways around servers that keep it to themselves.
+const AUTHORIZATION: &str = "authorization";
 
 /// Beginnings of such names.
 const PREFIXES: &[&str] = &[
@@ -136,6 +138,7 @@ pub fn may_pass(name: &HeaderName) -> bool {
     !is_aliased(name)
         && !HOP_BY_HOP.contains(&name)
         && !PROXY_FIELDS.contains(&name)
+        && !name.ends_with(AUTHORIZATION)
         && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -212,6 +215,10 @@ mod tests {
             "SSL-Client-Cert",
             "Authorization",
             "Proxy-Authorization",
+            // Zope reads it in the place of the one above.
+            "Cgi-Authorization",
+            "X-Authorization",
+            "Redirect-HTTP-Authorization",
             "Proxy",
             "X-Request-Id",
             "HTTP2-Settings",

@@ -20,6 +20,9 @@ pub struct CredentialRules {
     /// Names of fields that sign in any request that has them, in its query or its body.
     #[serde(default)]
     pub(super) fields: Vec<String>,
+    /// Names of members that, all of them in one JSON object, sign in any request whose body that is.
+    #[serde(default)]
+    members: Vec<String>,
 }
 
 impl CredentialRules {
@@ -35,6 +38,11 @@ impl CredentialRules {
     /// The names of the fields that sign in any request that has them.
     pub fn fields(&self) -> &[String] {
         &self.fields
+    }
+
+    /// The names of the members that together sign in any request whose body is an object in JSON that has them.
+    pub fn members(&self) -> &[String] {
+        &self.members
     }
 
     /// Reads a `Set-Cookie` of the CMS, if it is about one of its sign-in cookies.
@@ -224,6 +232,7 @@ mod tests {
             cookies: vec![CookieName::Whole("__ac".to_owned())],
             cleared: vec!["deleted".to_owned()],
             fields: vec!["__ac_name".to_owned()],
+            ..CredentialRules::default()
         }
     }
 

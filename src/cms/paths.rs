@@ -231,6 +231,11 @@ impl PathRules {
         self.acquires
     }
 
+    /// What may stand before a segment without changing it.
+    pub fn view_prefixes(&self) -> &[String] {
+        &self.view_prefixes
+    }
+
     /// The fields of a query of the CMS's sign-in page that say where to go afterwards.
     pub fn next_query(&self) -> &[String] {
         &self.next_query
@@ -465,6 +470,26 @@ mod tests {
         ] {
             let query = Some(query).filter(|query| !query.is_empty());
             assert_eq!(plone.paths().taken_over(path.split('/'), query), wanted, "/{path}?{query:?}");
+        }
+    }
+
+    #[test]
+    fn each_door_of_structr_is_taken_over() {
+        use TakenOver::{Closed, RequestReset, SignIn, SignOut};
+        let structr = Dialogue::built_in("structr").unwrap().unwrap();
+        for (path, wanted) in [
+            ("structr/rest/login", Some(SignIn)),
+            ("structr/login", Some(SignIn)),
+            ("structr/login/", Some(SignIn)),
+            ("structr/rest/logout", Some(SignOut)),
+            ("structr/logout", Some(SignOut)),
+            ("structr/rest/token", Some(Closed)),
+            ("structr/token", Some(Closed)),
+            ("structr/rest/resetPassword", Some(RequestReset)),
+            ("structr/rest/tokens", None),
+            ("login", None),
+        ] {
+            assert_eq!(structr.paths().taken_over(path.split('/'), None), wanted, "/{path}");
         }
     }
 

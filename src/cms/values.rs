@@ -5,6 +5,8 @@ use std::fmt;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Deserializer, de};
 
+use crate::config::values::one_or_many;
+
 /// A CSS selector.
 #[derive(Clone)]
 pub(super) struct CssSelector {
@@ -99,19 +101,8 @@ impl AnyOf {
 
 impl<'de> Deserialize<'de> for AnyOf {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a text or a list of texts")]
-        enum Written {
-            One(String),
-            Several(Vec<String>),
-        }
-        match Written::deserialize(deserializer)? {
-            Written::One(one) => Ok(Self(vec![one])),
-            Written::Several(several) if several.is_empty() => {
-                Err(de::Error::custom("an empty list holds of nothing"))
-            }
-            Written::Several(several) => Ok(Self(several)),
-        }
+        let all: Vec<String> = one_or_many(deserializer, "a text or a list of texts")?;
+        if all.is_empty() { Err(de::Error::custom("an empty list holds of nothing")) } else { Ok(Self(all)) }
     }
 }
 

@@ -280,12 +280,12 @@ impl Desk {
         let sites = self.config.sites_with_users_of(&user.site);
         let removed = matches!(change, UserChange::Removed);
         let sets_password = matches!(change, UserChange::Password { .. });
-        let changed = self.store.change_user(user.id, change, SystemClock.now(), sites.clone()).await;
+        let changed = self.store.change_user(user.id, change, SystemClock.now(), sites).await;
         if !changed.map_err(|error| error.to_string())? {
             return Err(format!("user `{}` is gone", user.name));
         }
         if sets_password || removed {
-            self.forget_browsers(&user, &sites).await;
+            self.forget_browsers(&user).await;
         }
         tracing::info!(site = user.site, user = user.name, change = said, "user changed by an operator");
         let kind = if sets_password { Kind::PasswordChange } else { Kind::UserChange };
@@ -296,12 +296,10 @@ impl Desk {
     }
 
     /// From now on no browser is known to the account: whoever sat there may have had the old password.
-    async fn forget_browsers(&self, user: &UserRow, sites: &[String]) {
-        for site in sites {
-            let key = known::key(site, &account::canonical(&user.name));
-            if let Err(error) = self.store.revoke_browsers(key, SystemClock.now()).await {
-                tracing::error!(site, user = user.name, %error, "known browsers cannot be forgotten in the store");
-            }
+    async fn forget_browsers(&self, user: &UserRow) {
+        let key = known::key(&user.site, &account::canonical(&user.name));
+        if let Err(error) = self.store.revoke_browsers(key, SystemClock.now()).await {
+            tracing::error!(site = user.site, user = user.name, %error, "known browsers cannot be forgotten in the store");
         }
     }
 

@@ -4,9 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::values::schema_as;
-
 use super::url::SiteUrl;
+use super::values::{one_or_many, schema_as};
 
 /// One address, or several of the same site: `"http://10.0.0.5:8080/Plone"` or a list of such. They differ in host and port alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,19 +70,8 @@ schema_as!(Backends, one or many SiteUrl);
 
 impl<'de> Deserialize<'de> for Backends {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(
-            untagged,
-            expecting = "an address such as \"http://127.0.0.1:8080/Plone\", or a list of such"
-        )]
-        enum OneOrMany {
-            One(String),
-            Many(Vec<String>),
-        }
-        let texts = match OneOrMany::deserialize(deserializer)? {
-            OneOrMany::One(text) => vec![text],
-            OneOrMany::Many(texts) => texts,
-        };
+        let expected = "an address such as \"http://127.0.0.1:8080/Plone\", or a list of such";
+        let texts: Vec<String> = one_or_many(deserializer, expected)?;
         let all = texts.iter().map(|text| text.parse()).collect::<Result<Vec<SiteUrl>, _>>();
         all.and_then(Self::try_from).map_err(de::Error::custom)
     }

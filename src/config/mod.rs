@@ -4,6 +4,7 @@
 //! them, and says of every mistake where it is, what is wrong and what would be right.
 
 mod backends;
+mod check;
 mod dialogues;
 mod finding;
 mod fixed;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::backends::Backends;
+use self::check::Check;
 use self::finding::explain;
 pub use self::finding::{Finding, Severity};
 pub use self::site::{SignIn, Site, VirtualHosting};
@@ -28,13 +30,9 @@ use crate::acme::{self, Acme};
 use crate::admit::PublicHost;
 use crate::clock::{Clock as _, SystemClock};
 use crate::cms::Description;
-use crate::gate::policy::Access;
 use crate::secret::Secret;
 use crate::store::StoreUrl;
 use crate::{admin, limits, listen, mail, observe, pages, password, session, store, tls};
-
-/// The most that `hold_posts` may be, in bytes: so much memory a form may take while it is kept.
-const LARGEST_HELD: u64 = 64 << 20;
 
 /// Everything `proxy.toml` says.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -113,333 +111,9 @@ impl Config {
         }
         config.folder = folder;
         let mut found = config.read_dialogues(file, text);
-        found.extend(config.findings(file, text));
+        found.extend(Check::of(&config, file, text));
         let (errors, warnings) = found.into_iter().partition::<Vec<_>, _>(Finding::is_error);
         if errors.is_empty() { Ok((config, warnings)) } else { Err(errors) }
-    }
-
-    /// What no section can see by itself.
-    fn findings(&self, file: &Path, text: &str) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let mut error =
-            |offset: usize, message: String| findings.push(Finding::error(file, text, offset, message));
-        if self.sites.is_empty() {
-            error(
-                text.len(),
-                "there is no site; add a [[site]] with name, public_url and backend_url".to_owned(),
-            );
-        }
-        let tls = &self.server.tls;
-        if let Err(sentence) = tls.pairs() {
-            error(text.find("[server.tls]").unwrap_or(0), sentence);
-        }
-        if let Some(acme) = &tls.acme {
-            for sentence in acme.as_ref().problems(&self.server, self.secure_hosts()) {
-                error(acme.span().start, sentence);
-            }
-        }
-        if self.server.proxy_protocol && self.server.trusted_proxies.is_empty() {
-            error(
-                text.find("proxy_protocol").unwrap_or(0),
-                "proxy_protocol refuses everyone but the proxies in trusted_proxies, and there are none; name their networks".to_owned(),
-            );
-        }
-        let asks_for_certificate =
-            |site: &Spanned<Site>| site.as_ref().access.rules.iter().any(|rule| rule.client_certificate);
-        if tls.client_ca.is_none() && self.sites.iter().any(asks_for_certificate) {
-            error(
-                text.find("client_certificate").unwrap_or(0),
-                "a rule asks for a client_certificate, but [server.tls] has no client_ca; nobody could show one".to_owned(),
-            );
-        }
-        if self.server.listen.is_empty() && !tls.is_on() {
-            error(
-                text.find("listen").unwrap_or(0),
-                "`listen` is empty; name at least one address, such as \"127.0.0.1:8080\"".to_owned(),
-            );
-        }
-        for (index, site) in self.sites.iter().enumerate() {
-            let others = self.sites.iter().take(index);
-            let site = site.as_ref();
-            let (name, public, backend) = (&site.name, &site.public_url, &site.backend_url);
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-            if name.as_ref().is_empty() || !name.as_ref().bytes().all(plain) {
-                error(
-                    name.span().start,
-                    format!("`{}` is no name for a site; write letters, digits, `-` and `_`", name.as_ref()),
-                );
-            }
-            for other in others.map(Spanned::as_ref) {
-                if other.name.as_ref() == name.as_ref() {
-                    error(
-                        name.span().start,
-                        format!(
-                            "there is another site named `{}`; give each a name of its own",
-                            name.as_ref()
-                        ),
-                    );
-                }
-                let (one, two) = (public.as_ref(), other.public_url.as_ref());
-                if one.is_at(two.host()) && one.path() == two.path() {
-                    error(
-                        public.span().start,
-                        format!(
-                            "site `{}` has the same public_url; give each an address of its own",
-                            other.name.as_ref()
-                        ),
-                    );
-                }
-            }
-            if backend.as_ref().iter().any(|backend| public.as_ref().is_at(backend.host())) {
-                error(backend.span().start, "backend_url is the public address: the gate would call itself; write where the CMS itself listens".to_owned());
-            }
-            match self.dialogue(site) {
-                Err(sentence) => error(site.cms.span().start, sentence),
-                Ok(dialogue)
-                    if site.sign_in == SignIn::Backend
-                        && !dialogue.can_sign_in()
-                        && site.access.asks_to_sign_in() =>
-                {
-                    error(
-                        site.cms.span().start,
-                        format!(
-                            "the dialogue `{}` has no `sign_in`, so nobody would reach what `access` keeps for who has signed in; write access.default = \"public\", or sign_in = \"local\", or name another dialogue",
-                            dialogue.name()
-                        ),
-                    )
-                }
-                Ok(_) => {}
-            }
-            if site.hold_posts.as_u64() > LARGEST_HELD {
-                error(
-                    name.span().start,
-                    "hold_posts is larger than 64 MiB, and a form being kept is held in memory; write \"64 MiB\" or less".to_owned(),
-                );
-            }
-            if let Some(name) = site.rewrite.types.iter().find(|name| !name.contains('/')) {
-                error(
-                    site.name.span().start,
-                    format!(
-                        "`{name}` in rewrite.types is no media type; write it like \"application/x-foo\""
-                    ),
-                );
-            }
-            self.reset_findings(site, &mut error);
-            self.local_findings(site, &mut error);
-        }
-        if let Err(sentence) = self.local_users.costs() {
-            error(text.find("[local_users]").unwrap_or(0), sentence);
-        }
-        if let Some(sentence) = self.admin.finding() {
-            error(text.find("[admin]").unwrap_or(0), sentence);
-        }
-        self.mail_findings(text, &mut error);
-        if let Some(address) = self.mail.relay.listen {
-            let offset = text.find("[mail.relay]").unwrap_or(0);
-            if self.mail.send.is(address) {
-                error(
-                    offset,
-                    format!(
-                        "the relay at {address} would send to itself; let `send` name the real mail server, or `listen` another port"
-                    ),
-                );
-            }
-            if self.mail.relay.accept_from.is_empty() || self.mail.relay.connection_limit == 0 {
-                error(offset, "the relay takes mail from nobody; name the CMS's address in accept_from and a connection_limit above 0, or leave `listen` out".to_owned());
-            }
-        }
-        for network in self.mail.relay.accept_from.iter().filter(|network| is_half_the_world(network)) {
-            let offset = text.find("accept_from").unwrap_or(0);
-            findings.push(Finding::warning(
-                file,
-                text,
-                offset,
-                format!("`{network}` lets everyone send mail through the gate; name the CMS's address"),
-            ));
-        }
-        let behind_proxy = self
-            .sites
-            .iter()
-            .map(Spanned::as_ref)
-            .find(|site| site.public_url.as_ref().scheme() == Scheme::Https);
-        if let Some(site) =
-            behind_proxy.filter(|_| self.server.trusted_proxies.is_empty() && !self.server.tls.is_on())
-        {
-            let sentence = "public_url is https, so a TLS proxy stands before the gate; trusted_proxies does not name it, and every visitor will look like that proxy to rules and limits".to_owned();
-            findings.push(Finding::warning(file, text, site.public_url.span().start, sentence));
-        }
-        for site in self.sites.iter().map(Spanned::as_ref) {
-            if site.backend_url.as_ref().first().scheme() == Scheme::Http && site.forward.ca.is_some() {
-                let sentence = "[site.forward] names a `ca`, but backend_url is http: nobody shows a certificate; write https://, or remove `ca`".to_owned();
-                findings.push(Finding::warning(file, text, site.backend_url.span().start, sentence));
-            }
-        }
-        for site in self.sites.iter().map(Spanned::as_ref) {
-            if let Some(folder) = self.opened_folder(site) {
-                let sentence = format!(
-                    "`{folder}/**` is public, and the CMS finds there what lies elsewhere, too (`{folder}/secret/a` is `/secret/a`); everyone sees in that way what it shows without signing in: close it in the CMS, or name by rules what stays inside, for they hold there as well"
-                );
-                findings.push(Finding::warning(file, text, site.name.span().start, sentence));
-            }
-        }
-        for site in self.sites.iter().map(Spanned::as_ref) {
-            let trusted = site.password_reset.trusted_requests.as_ref();
-            for network in trusted.into_iter().flat_map(|trusted| &trusted.networks) {
-                if is_half_the_world(network) {
-                    let offset = text.find("trusted_requests").unwrap_or(0);
-                    let sentence = format!(
-                        "`{network}` lets everyone who knows the other marks use the CMS's own forms without signing in; name the networks that they come from"
-                    );
-                    findings.push(Finding::warning(file, text, offset, sentence));
-                }
-            }
-        }
-        for (site, other, path) in self.shown_twice() {
-            let sentence = format!(
-                "what `{}` keeps for who has signed in lies in the backend of `{}`, which shows it at `{path}` by its own rules; close that path there by a rule, or name it in one if that is meant",
-                other.name.as_ref(),
-                site.name.as_ref()
-            );
-            findings.push(Finding::warning(file, text, site.backend_url.span().start, sentence));
-        }
-        for network in &self.server.trusted_proxies {
-            if is_half_the_world(network) {
-                let offset = text.find("trusted_proxies").unwrap_or(0);
-                findings.push(Finding::warning(
-                    file,
-                    text,
-                    offset,
-                    format!(
-                        "`{network}` lets everyone say who they are; name the networks of your own proxies"
-                    ),
-                ));
-            }
-        }
-        findings
-    }
-
-    /// Sites that are more open than another one whose backend lies in theirs, and the path at which they show it.
-    fn shown_twice(&self) -> Vec<(&Site, &Site, String)> {
-        let sites = || self.sites.iter().map(Spanned::as_ref);
-        let pairs = sites().flat_map(|site| sites().map(move |other| (site, other)));
-        let stricter = pairs.filter(|(site, other)| other.access.default > site.access.default);
-        let found = stricter.filter_map(|(site, other)| {
-            let (first, theirs) = (site.backend_url.as_ref().first(), other.backend_url.as_ref().first());
-            let within = theirs.path().strip_prefix(first.path())?;
-            let is_there =
-                first.authority() == theirs.authority() && (within.is_empty() || within.starts_with('/'));
-            let inside = format!("{within}/x");
-            let is_named = site.access.rules.iter().any(|rule| rule.path.matches(inside.as_bytes()));
-            (is_there && !is_named).then(|| (site, other, format!("{within}/")))
-        });
-        found.collect()
-    }
-
-    /// A folder that a rule opens to everyone at a site that is otherwise closed, where the CMS finds all of the site in each folder.
-    /// Zope's own namespaces (`++resource++x`) are no folders.
-    fn opened_folder(&self, site: &Site) -> Option<String> {
-        let is_closed = site.access.default != Access::Public;
-        let acquires = || self.dialogue(site).is_ok_and(|dialogue| dialogue.paths().acquires());
-        let open = site.access.rules.iter().filter(|rule| rule.access == Access::Public);
-        let mut folders = open.filter_map(|rule| rule.path.folder()).filter(|folder| {
-            let name = folder.rsplit('/').next().unwrap_or_default();
-            !name.starts_with("++") && !name.starts_with("@@")
-        });
-        folders.next().filter(|_| is_closed && acquires())
-    }
-
-    fn mail_findings(&self, text: &str, error: &mut impl FnMut(usize, String)) {
-        let mail = &self.mail;
-        let offset = text.find("[mail]").unwrap_or(0);
-        let known = mail.username.is_some() || mail.password.is_some();
-        if mail.username.is_some() != mail.password.is_some() {
-            error(
-                offset,
-                "`username` and `password` of [mail] belong together; write both or neither".to_owned(),
-            );
-        }
-        if (known || mail.ca.is_some()) && !mail.send.is_verified() {
-            error(
-                offset,
-                format!(
-                    "`{}` is no address at which the mail server has to show who it is, so `username`, `password` and `ca` would be of no use or be told to anyone; write \"smtps://…\" or \"smtp+starttls://…\"",
-                    mail.send
-                ),
-            );
-        }
-        if mail.relay.require_tls && mail.relay.tls.is_none() {
-            error(
-                text.find("require_tls").unwrap_or(0),
-                "require_tls without `tls` would take no mail at all; write tls = { certificate = \"…\", key = \"…\" }"
-                    .to_owned(),
-            );
-        }
-    }
-
-    fn reset_findings(&self, site: &Site, error: &mut impl FnMut(usize, String)) {
-        let Some(trusted) = &site.password_reset.trusted_requests else { return };
-        let offset = site.name.span().start;
-        if trusted.user_agent.is_none() && !trusted.header {
-            error(offset, "trusted_requests names neither user_agent nor header = true: anyone in its networks would pass; name at least one".to_owned());
-        }
-        if trusted.header && site.password_reset.header.is_none() {
-            error(offset, "trusted_requests asks for a header, but password_reset has none; write header = { name = \"…\", value = … }".to_owned());
-        }
-        if trusted.networks.is_empty() || trusted.paths.is_empty() {
-            error(
-                offset,
-                "trusted_requests with no networks or no paths trusts nobody; name both, or leave it out"
-                    .to_owned(),
-            );
-        }
-        if let Some(path) =
-            trusted.paths.iter().find(|path| path.is_empty() || path.contains(['/', '*', '%', '?']))
-        {
-            error(
-                offset,
-                format!(
-                    "`{path}` in trusted_requests.paths is no single path segment; write it like \"mail_password\""
-                ),
-            );
-        }
-    }
-
-    fn local_findings(&self, site: &Site, error: &mut impl FnMut(usize, String)) {
-        let offset = site.name.span().start;
-        if let Err(sentence) = site.identity_headers.check() {
-            error(offset, sentence);
-        }
-        if site.sign_in != SignIn::Local {
-            if let Some(users) = &site.users {
-                error(
-                    users.span().start,
-                    "`users` is for sites with sign_in = \"local\"; add that, or remove it".to_owned(),
-                );
-            }
-            return;
-        }
-        if let Some(users) = &site.users {
-            let named =
-                self.sites.iter().map(Spanned::as_ref).find(|other| other.name.as_ref() == users.as_ref());
-            if named.is_none_or(|other| {
-                other.sign_in != SignIn::Local
-                    || (other.users.is_some() && other.name.as_ref() != site.name.as_ref())
-            }) {
-                error(
-                    users.span().start,
-                    format!(
-                        "`{}` is no site with local users of its own; name one with sign_in = \"local\" and no `users`",
-                        users.as_ref()
-                    ),
-                );
-            }
-        }
-        if site.password_reset.form == crate::recovery::Form::Backend {
-            error(offset, "password_reset.form = \"backend\" does not go with sign_in = \"local\": the passwords are the gate's; remove it".to_owned());
-        }
-        if site.password_reset.enabled && self.mail.from.is_none() {
-            error(offset, "the gate mails reset links to local users, so [mail] needs `from`, such as \"Example Intranet <noreply@example.org>\"; or write password_reset = { enabled = false }".to_owned());
-        }
     }
 
     /// The site whose local users sign in at this one.
@@ -530,13 +204,5 @@ impl Config {
         }
         let errors = sentences.into_iter().map(|sentence| Finding::error(file, "", 0, sentence));
         errors.chain(warnings.into_iter().map(|sentence| Finding::warning(file, "", 0, sentence))).collect()
-    }
-}
-
-/// Whether a network is larger than any that is one operator's, such as 10.0.0.0/8 and fc00::/7. Two halves are everyone, too.
-fn is_half_the_world(network: &ipnet::IpNet) -> bool {
-    match network {
-        ipnet::IpNet::V4(network) => network.prefix_len() < 8,
-        ipnet::IpNet::V6(network) => network.prefix_len() < 7,
     }
 }

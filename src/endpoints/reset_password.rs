@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 
 use super::form::{self, Bad, Form};
 use crate::cms::Verdict;
+use crate::limits::Action;
 use crate::observe::audit::{ASKED, Event, Kind, Origin};
 use crate::pages::{DeadLink, Page, ResetError};
 use crate::recovery::{self, Dead, Redeeming, Ticket, Way};
@@ -21,7 +22,11 @@ const FORM: &str = "reset-password";
 
 /// Takes the token out of a reset link's address and leads on to the form.
 pub(crate) async fn capture(visit: &Visit<'_>, token: Option<Secret>, user: Option<String>) -> Answer {
-    let said = |event: Event<'_>| visit.shared().audit.record(&Origin::of(visit), event);
+    let counted = visit.shared().limits.check_client(Action::LinkOpening, visit.client.ip());
+    let said = |event: Event<'_>| {
+        let limited = Event::new(Kind::LinkOpened, Verdict::Limited.as_str());
+        visit.shared().audit.record(&Origin::of(visit), if counted.is_ok() { event } else { limited });
+    };
     let Some(token) = token else {
         said(Event::new(Kind::LinkOpened, Verdict::Invalid.as_str()));
         return visit.to_own(StatusCode::SEE_OTHER, "reset-password", "", "reset_link_bad");

@@ -4,9 +4,13 @@
 //! aside for it, or for all such bodies together, goes to a file without a name, which the system removes by itself. Of bodies
 //! of strangers there are so many at once ([`Strangers`]): each may be a file that stays open for as long as they like.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::SeekFrom;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,6 +25,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::body::{BoxError, Inspect, Progress, RequestBody};
 use super::pace::Pace;
 use super::{Fault, Settings};
+use crate::limits;
 use crate::rewrite::Translation;
 
 /// A body read back from a file.
@@ -38,24 +43,53 @@ const CHUNK: usize = 64 * 1024;
 const MOST_MEMORY: usize = 64 << 20;
 /// How many bodies of strangers may be held at once. Browsers say how long a form is, so honest ones are few.
 const MOST_STRANGERS: usize = 256;
+/// How many of these one client network may have: whoever sends slowly keeps a place for long, and must not keep all of them.
+const MOST_OF_ONE: usize = 32;
 
 /// What is held now.
 static MEMORY: AtomicUsize = AtomicUsize::new(0);
 static STRANGERS: Semaphore = Semaphore::const_new(MOST_STRANGERS);
+/// Whose those of strangers are; only networks that have any.
+static NETWORKS: Mutex<BTreeMap<u128, usize>> = Mutex::new(BTreeMap::new());
 
 /// A stranger's place, until their request has been answered.
 pub struct Strangers {
     _place: SemaphorePermit<'static>,
+    network: u128,
 }
 
 impl Strangers {
-    /// Takes a place.
+    /// Takes a place for this client.
     ///
     /// # Errors
-    /// [`Fault::Crowded`] when all are taken.
-    pub fn enter() -> Result<Self, Fault> {
-        STRANGERS.try_acquire().map(|place| Self { _place: place }).map_err(|_| Fault::Crowded)
+    /// [`Fault::Crowded`] when all are taken, or as many as one client network may have.
+    pub fn enter(client: IpAddr) -> Result<Self, Fault> {
+        let place = STRANGERS.try_acquire().map_err(|_| Fault::Crowded)?;
+        let network = limits::network(client);
+        let mut networks = networks();
+        let count = networks.entry(network).or_default();
+        if *count >= MOST_OF_ONE {
+            return Err(Fault::Crowded);
+        }
+        *count += 1;
+        Ok(Self { _place: place, network })
     }
+}
+
+impl Drop for Strangers {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = networks().entry(self.network) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+// A panic elsewhere cannot leave the map half changed, so poison says nothing.
+fn networks() -> MutexGuard<'static, BTreeMap<u128, usize>> {
+    NETWORKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads `incoming` to its end and makes it, translated where it has to be, a body of known length.
@@ -215,5 +249,22 @@ impl Spooled {
         self.remaining = self.remaining.saturating_sub(count as u64);
         self.progress.step(self.remaining == 0);
         Poll::Ready(Some(Ok(Frame::data(self.buffer.split_to(count).freeze()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_takes_no_more_than_its_share_of_the_places() {
+        let (one, other) = ("192.0.2.77".parse().unwrap(), "192.0.2.78".parse().unwrap());
+        let mut places: Vec<_> = (0..MOST_OF_ONE).map(|_| Strangers::enter(one).ok().unwrap()).collect();
+        assert!(matches!(Strangers::enter(one), Err(Fault::Crowded)));
+        assert!(Strangers::enter(other).is_ok(), "others find room");
+        places.pop();
+        places.push(Strangers::enter(one).ok().unwrap());
+        drop(places);
+        assert!(!networks().contains_key(&limits::network(one)), "nothing is left of who is gone");
     }
 }

@@ -5,6 +5,7 @@
 //! Nothing is held back: a body has its length promised, the backend acts only when it has all of it, and a refused one
 //! never ends. What cannot be read as the backend would read it, a name without end or a charset of its own, is refused.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use encoding_rs::{Encoding, UTF_8};
@@ -12,13 +13,20 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use memchr::memmem::{self, Finder};
 
 use super::decide::field;
+use super::members::Members;
 use super::policy::{Access, From};
-use super::{Site, disposition, field_name, redispatched};
+use super::{MOST_REDISPATCHES, Site, disposition, field_name, redispatched};
 use crate::forward::{Fault, Inspect};
 use crate::visit::Visit;
 
 /// The most bytes of a field of a form that are looked at; a name is far shorter.
 const LONGEST_FIELD: usize = 2048;
+
+/// How often a field may be read: in two ways, or as several readers of parts do.
+const READINGS: usize = 4;
+
+/// How often the word `name` may stand in the head of a part, each a place where a name may begin. It stands there two or three times.
+const MOST_NAMES: usize = 64;
 
 /// The longest head of a part of a multipart body, in bytes.
 const LONGEST_HEAD: usize = 16 * 1024;
@@ -40,15 +48,22 @@ pub(super) fn inspection(visit: &Visit<'_>) -> Result<Option<Box<dyn Inspect>>, 
         .get_all(CONTENT_ENCODING)
         .iter()
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    if is_coded && reading != Reading::Other {
+    let members = visit.site.cms.dialogue().credentials().members();
+    let is_read = reading != Reading::Other || !members.is_empty() && is_json(kind);
+    if is_coded && is_read {
         // Zope takes it as it stands; a server before it may unpack it.
-        return Err(Fault::BodyRefused("a form is compressed"));
+        return Err(Fault::BodyRefused("what would be read is compressed"));
     }
-    Ok(match reading {
+    let form: Option<Box<dyn Inspect>> = match reading {
         Reading::Other => None,
         Reading::Form => Some(Box::new(Urlencoded::new(judge()))),
         Reading::Multipart(boundary) => Some(Box::new(Multipart::new(judge(), &boundary))),
-    })
+    };
+    Ok(if members.is_empty() { form } else { Some(Box::new(Members::new(members, form))) })
+}
+
+fn is_json(kind: &[u8]) -> bool {
+    memmem::find(&kind.to_ascii_lowercase(), b"json").is_some()
 }
 
 /// The inspection of a form that is to be kept until its sender has signed in: what would be refused then, and what holds a
@@ -157,6 +172,8 @@ struct Asked {
     from: From,
     /// The most that a page may ask for.
     most: Access,
+    /// How many fields have named a page. Each is judged by the rules, which takes its time.
+    redispatches: Cell<usize>,
 }
 
 impl Asked {
@@ -166,6 +183,7 @@ impl Asked {
             path: percent_encoding::percent_decode_str(visit.path).collect(),
             from: visit.from(),
             most,
+            redispatches: Cell::new(0),
         }
     }
 
@@ -177,6 +195,12 @@ impl Asked {
         }
         if value.is_none() && dialogue.redispatched(&name, "") == Some("") {
             return Err("it names the page that answers where that cannot be read");
+        }
+        if dialogue.redispatched(&name, &known).is_some() {
+            self.redispatches.set(self.redispatches.get() + 1);
+            if self.redispatches.get() > MOST_REDISPATCHES * READINGS {
+                return Err("it names more pages than any form does");
+            }
         }
         match redispatched(&self.site, &self.path, &name, &known, self.from) {
             Some(target) if target.taken_over.is_some() => Err("it reaches a form that the gate takes over"),
@@ -214,6 +238,9 @@ impl Urlencoded {
 
 impl Passing {
     fn end_field(&mut self, judge: &Judge) -> Result<(), &'static str> {
+        if self.field.is_empty() {
+            return Ok(());
+        }
         let judged = if self.is_cut && !self.field.contains(&b'=') {
             Err("a field's name has no end")
         } else {
@@ -312,6 +339,9 @@ impl Multipart {
         let head = std::mem::take(&mut self.kept);
         if has_lone_line_end(&head) {
             return Err("the head of a part ends where some readers go on");
+        }
+        if memmem::find_iter(&head.to_ascii_lowercase(), b"name").count() > MOST_NAMES {
+            return Err("the head of a part has more names than any has");
         }
         disposition::names(&head).try_for_each(|name| (self.judge)(&name, None))
     }

@@ -15,6 +15,7 @@ mod hold;
 mod https;
 mod inspect;
 mod leaks;
+mod members;
 mod named;
 mod next;
 pub mod policy;

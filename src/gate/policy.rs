@@ -1,5 +1,6 @@
 //! Who may reach which path: the operator's rules, as a value that a test can read.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -34,6 +35,9 @@ pub struct Settings {
     /// Whether the CMS finds at a path what lies elsewhere ([`crate::cms::PathRules::acquires`]). Not a key: the dialogue says it.
     #[serde(skip)]
     pub acquires: bool,
+    /// What may stand before a name without changing it ([`crate::cms::PathRules::view_prefixes`]). No key either.
+    #[serde(skip)]
+    pub view_prefixes: Vec<String>,
 }
 
 /// One rule: paths, perhaps networks, and what they ask for.
@@ -52,6 +56,9 @@ pub struct Rule {
     pub client_certificate: bool,
     /// What it asks for.
     pub access: Access,
+    /// The same paths by their [`plain`] names, where that makes a difference.
+    #[serde(skip)]
+    plain: Option<Pattern>,
 }
 
 /// Where a visitor comes from, as far as rules ask.
@@ -72,7 +79,27 @@ impl Rule {
             networks: Vec::new(),
             client_certificate: false,
             access: Access::Deny,
+            plain: None,
         }
+    }
+
+    /// Whether it is about `path`. One that closes a path closes it by its other names, too.
+    fn fits(&self, path: &[u8], plain: &[u8]) -> bool {
+        self.path.matches(path) || self.has_other_names(path, plain) && self.by_plain_name().matches(plain)
+    }
+
+    /// The same of a path at which the CMS may have found what lies elsewhere; `tail` takes the beginning off.
+    fn is_found_at(&self, path: &[u8], plain: &[u8], tail: impl Fn(&[u8]) -> &[u8]) -> bool {
+        self.path.is_found_at(tail(path))
+            || self.has_other_names(path, plain) && self.by_plain_name().is_found_at(tail(plain))
+    }
+
+    fn has_other_names(&self, path: &[u8], plain: &[u8]) -> bool {
+        self.closes() && (self.plain.is_some() || path != plain)
+    }
+
+    fn by_plain_name(&self) -> &Pattern {
+        self.plain.as_ref().unwrap_or(&self.path)
     }
 
     /// Whether it keeps anybody from anything.
@@ -88,6 +115,29 @@ impl Rule {
 }
 
 impl Settings {
+    /// The same for a CMS that reads each name without these prefixes.
+    pub fn with_view_prefixes(mut self, prefixes: &[String]) -> Self {
+        self.view_prefixes = prefixes.iter().filter(|prefix| !prefix.is_empty()).cloned().collect();
+        for rule in &mut self.rules {
+            rule.plain = rule.path.plain(&self.view_prefixes);
+        }
+        self
+    }
+
+    /// The other name of a path: without the slash at its end, which to many servers makes no difference (to Zope none at all), and without
+    /// what may stand before a name.
+    fn plain<'p>(&self, path: &'p [u8]) -> Cow<'p, [u8]> {
+        let path = match path.strip_suffix(b"/") {
+            Some(shorter) if !shorter.is_empty() => shorter,
+            _ => path,
+        };
+        let bare = |segment| bare(segment, &self.view_prefixes);
+        if path.split(|byte| *byte == b'/').all(|segment| bare(segment).len() == segment.len()) {
+            return Cow::Borrowed(path);
+        }
+        Cow::Owned(path.split(|byte| *byte == b'/').map(bare).collect::<Vec<_>>().join(&b'/'))
+    }
+
     /// Whether anything is for whoever has signed in.
     pub fn asks_to_sign_in(&self) -> bool {
         self.default == Access::SignedIn || self.rules.iter().any(|rule| rule.access == Access::SignedIn)
@@ -96,15 +146,17 @@ impl Settings {
     /// Whether some visitors may reach `path` and others not because of where they come from, rather than who they are.
     pub fn depends_on_place(&self, path: &[u8]) -> bool {
         let depends = |rule: &Rule| rule.client_certificate || !rule.networks.is_empty();
-        let mut rules = self.rules.iter().filter(|rule| rule.path.matches(path));
-        rules.next().is_some_and(depends) || self.acquired(path).any(depends)
+        let plain = self.plain(path);
+        let mut rules = self.rules.iter().filter(|rule| rule.fits(path, &plain));
+        rules.next().is_some_and(depends) || self.acquired(path, &plain).any(depends)
     }
 
     /// What `path` (percent-decoded, below the site's public address) asks of a visitor: the most of what it asks for in any of the
     /// ways in which a CMS reads it.
     pub fn access(&self, path: &[u8], from: From) -> Access {
         let bare = without_parameters(path).map(|bare| self.as_written(&bare, from));
-        let acquired = self.acquired(path).map(|rule| self.of_pattern(&rule.path, from));
+        let plain = self.plain(path);
+        let acquired = self.acquired(path, &plain).map(|rule| self.of_pattern(&rule.path, from));
         acquired.chain(bare).fold(self.as_written(path, from), Access::max)
     }
 
@@ -114,17 +166,18 @@ impl Settings {
     /// So a rule also holds where the names in its pattern stand further apart or further down. Where a rule above it says
     /// otherwise of just that place, as `/projects/secret/**` does of what `/secret/**` would hold for, only what stands behind
     /// that place counts.
-    fn acquired(&self, path: &[u8]) -> impl Iterator<Item = &Rule> {
+    fn acquired(&self, path: &[u8], plain: &[u8]) -> impl Iterator<Item = &Rule> {
         let rules = if self.acquires { self.rules.as_slice() } else { &[] };
-        let decided = rules.iter().find(|rule| rule.path.matches(path)).map(|rule| rule.path.place());
+        let decided = rules.iter().find(|rule| rule.fits(path, plain)).map(|rule| rule.path.place());
         rules.iter().filter(|rule| rule.closes()).filter(move |rule| {
             let behind = match decided.as_ref().filter(|place| rule.path.is_found_at(place)) {
                 Some(place) => segments(place).count(),
                 // Order has decided already.
-                None if rule.path.matches(path) => 1,
+                None if rule.fits(path, plain) => 1,
                 None => 0,
             };
-            !(behind > 0 && rule.path.is_anywhere()) && rule.path.is_found_at(tail(path, behind))
+            !(behind > 0 && rule.path.is_anywhere())
+                && rule.is_found_at(path, plain, |path| tail(path, behind))
         })
     }
 
@@ -136,8 +189,8 @@ impl Settings {
 
     /// What the path asks for as it is written.
     fn as_written(&self, path: &[u8], from: From) -> Access {
-        let mut otherwise = self.default;
-        for rule in self.rules.iter().filter(|rule| rule.path.matches(path)) {
+        let (mut otherwise, plain) = (self.default, self.plain(path));
+        for rule in self.rules.iter().filter(|rule| rule.fits(path, &plain)) {
             if rule.is_for(from) {
                 return rule.access;
             }
@@ -149,10 +202,14 @@ impl Settings {
     /// The most that anything below `path` asks of a visitor, as far as rules name it by its place. Those that begin with a star
     /// (`**/edit`) are about views and files wherever they are, and nothing that is copied or moved.
     pub fn access_below(&self, path: &[u8], from: From) -> Access {
-        // The folder itself may have been found elsewhere.
-        let elsewhere = if self.acquires { segments(path).count() } else { 1 };
-        let folders = (0..elsewhere.max(1)).map(|behind| self.access_within(tail(path, behind), from));
-        folders.max().unwrap_or_default()
+        // The folder itself may have been found elsewhere, by its last names alone.
+        let most = if self.acquires { usize::MAX } else { 1 };
+        let folders = memchr::memchr_iter(b'/', path).filter_map(|at| path.get(at..));
+        // Nothing is named below a folder whose own name is longer.
+        let longest = self.rules.iter().map(|rule| rule.path.place().len()).max().unwrap_or_default();
+        let folders = folders.take(most).filter(|folder| folder.len() <= longest + 1);
+        let named = folders.filter(|folder| *folder != b"/" || path == b"/");
+        named.map(|folder| self.access_within(folder, from)).max().unwrap_or(Access::Public)
     }
 
     fn access_within(&self, path: &[u8], from: From) -> Access {
@@ -173,6 +230,14 @@ impl Settings {
 /// The names in a path.
 fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty())
+}
+
+/// A name without all that may stand before it.
+fn bare<'s>(mut name: &'s [u8], prefixes: &[String]) -> &'s [u8] {
+    while let Some(rest) = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix.as_bytes())) {
+        name = rest;
+    }
+    name
 }
 
 /// The path without its first `count` names.
@@ -218,6 +283,15 @@ enum Piece {
     Between,
 }
 
+impl Piece {
+    const fn byte(&self) -> Option<u8> {
+        match self {
+            Self::Byte(byte) => Some(*byte),
+            Self::Within | Self::Anything | Self::Between => None,
+        }
+    }
+}
+
 impl Pattern {
     fn parse(text: &str) -> Self {
         let (mut pieces, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
@@ -241,13 +315,20 @@ impl Pattern {
         Self { apart: apart.collect(), pieces }
     }
 
+    /// The same without what may stand before a name, where a name follows; `None` if that makes no difference.
+    fn plain(&self, prefixes: &[String]) -> Option<Self> {
+        let names = self.pieces.split(|piece| *piece == Piece::Byte(b'/')).map(|name| {
+            let plain: Vec<u8> = name.iter().map_while(Piece::byte).collect();
+            let start = plain.len() - bare(&plain, prefixes).len();
+            if start < plain.len() { name.get(start..).unwrap_or(name) } else { name }
+        });
+        let pieces = names.collect::<Vec<_>>().join(&Piece::Byte(b'/'));
+        (pieces != self.pieces).then(|| Self::new(pieces))
+    }
+
     /// What stands before its first star.
     fn place(&self) -> Vec<u8> {
-        let plain = self.pieces.iter().map_while(|piece| match piece {
-            Piece::Byte(byte) => Some(*byte),
-            Piece::Within | Piece::Anything | Piece::Between => None,
-        });
-        plain.collect()
+        self.pieces.iter().map_while(Piece::byte).collect()
     }
 
     /// The folder, if it stands for one with all that is in it (`/public/**`), other than the whole site.
@@ -429,6 +510,66 @@ mod tests {
         let from = From { client: "192.0.2.1".parse().unwrap(), certificate: false };
         assert_eq!(settings.access_below(b"/news/docs", from), Public);
         assert_eq!(acquires.access_below(b"/news/docs", from), SignedIn, "a folder that was found elsewhere");
+    }
+
+    #[test]
+    fn no_other_name_of_a_path_is_left_open() {
+        let settings: Settings = toml::from_str(
+            r#"
+            default = "public"
+            rules = [
+              { path = "/a/@@open", access = "public" },
+              { path = "/board", access = "deny" },
+              { path = "**/sharing", access = "deny" },
+              { path = "**/@@history/**", access = "deny" },
+              { path = "**/manage", networks = ["10.0.0.0/8"], access = "signed-in" },
+              { path = "/views/@@*", access = "deny" },
+            ]"#,
+        )
+        .unwrap();
+        let settings = settings.with_view_prefixes(&["@@".to_owned(), "++view++".to_owned()]);
+        let acquires = Settings { acquires: true, ..settings.clone() };
+        use Access::{Deny, Public};
+        for (path, access, found) in [
+            ("/board", Deny, Deny),
+            ("/board/", Deny, Deny),
+            ("/board/x", Public, Public),
+            ("/news/board/", Public, Deny),
+            ("/manage/", Deny, Deny),
+            ("/docs/manage/", Deny, Deny),
+            ("/docs/@@sharing", Deny, Deny),
+            ("/docs/++view++sharing/", Deny, Deny),
+            ("/docs/@@++view++@@sharing", Deny, Deny),
+            ("/docs/@@sharing2", Public, Public),
+            ("/docs/@@history", Deny, Deny),
+            ("/docs/history/1", Deny, Deny),
+            ("/docs/histories", Public, Public),
+            ("/views/@@a", Deny, Deny),
+            ("/views/a", Public, Public),
+            ("/a/@@open", Public, Public),
+            ("/", Public, Public),
+            ("/@@", Public, Public),
+        ] {
+            let from = From { client: "192.0.2.1".parse().unwrap(), certificate: false };
+            assert_eq!(settings.access(path.as_bytes(), from), access, "{path}");
+            assert_eq!(acquires.access(path.as_bytes(), from), found, "{path}, acquired");
+        }
+        assert!(settings.depends_on_place(b"/docs/manage/"), "no cache's to keep");
+        // What opens a path opens just that: another name of it is what the other rules say.
+        let settings: Settings = toml::from_str(
+            r#"rules = [{ path = "**/@@images/**", access = "public" }, { path = "/robots.txt", access = "public" }]"#,
+        )
+        .unwrap();
+        let settings = settings.with_view_prefixes(&["@@".to_owned()]);
+        for (path, access) in [
+            ("/a/@@images/b", Public),
+            ("/a/images/b", Access::SignedIn),
+            ("/robots.txt", Public),
+            ("/robots.txt/", Access::SignedIn),
+        ] {
+            let from = From { client: "192.0.2.1".parse().unwrap(), certificate: false };
+            assert_eq!(settings.access(path.as_bytes(), from), access, "{path}");
+        }
     }
 
     #[test]

@@ -82,11 +82,10 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
         SentBody::Held(_) => None,
     };
     let copies = (copy.clone(), posted.as_ref());
-    let (body, _place) =
-        match request_body(visit, framing, pass, (upstream, &entry), (body, copies)).await {
-            Ok(body) => body,
-            Err(fault) => return broken(visit, upstream, &fault, began.elapsed()),
-        };
+    let (body, _place) = match request_body(visit, framing, pass, (upstream, &entry), (body, copies)).await {
+        Ok(body) => body,
+        Err(fault) => return broken(visit, upstream, &fault, began.elapsed()),
+    };
     // One that streams enters when it has all passed.
     let slot = match (&body, entry) {
         (RequestBody::Stream(_), _) => None,
@@ -213,7 +212,7 @@ async fn request_body(
             let mut place = None;
             if visit.session.is_none() {
                 // Whoever has not signed in must not fill the disk.
-                place = Some(Strangers::enter()?);
+                place = Some(Strangers::enter(visit.client.ip())?);
                 settings.body_limit = settings.body_limit.min(STRANGERS_SPOOL);
             }
             Ok((forward::spool(body, &settings, inspect, translation).await?, place))

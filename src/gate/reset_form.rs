@@ -58,9 +58,8 @@ impl Posted {
         let form = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let cms = &visit.site.cms;
         let (token, user) = who(visit, &form);
-        let redeemed = cms
-            .read_redeemed(token.as_ref(), visit.path, response.status(), response.headers(), body)
-            .await;
+        let redeemed =
+            cms.read_redeemed(token.as_ref(), visit.path, response.status(), response.headers(), body).await;
         if redeemed.verdict == Verdict::Ok && user.is_empty() && redeemed.user_id.is_none() {
             tracing::warn!(
                 id = visit.caller.request_id,

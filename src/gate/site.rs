@@ -76,22 +76,7 @@ impl Site {
     /// What is wrong, in a sentence, when a secret cannot be had or the address maps contradict each other.
     pub fn new(config: &config::Config, site: &config::Site, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let (public, backend) = (site.public_url.as_ref().clone(), site.backend_url.as_ref().first());
-        let path_prefix = path_prefix(site.virtual_hosting, &public, backend);
-        let host = match site.virtual_hosting {
-            VirtualHosting::Forwarded => public.authority(),
-            VirtualHosting::Zope | VirtualHosting::Rewrite => backend.authority(),
-        };
-        let field = |text: &str| {
-            HeaderValue::from_str(text).map_err(|_| format!("`{text}` cannot stand in a header"))
-        };
-        let destination = Destination {
-            host: field(&host)?,
-            path_prefix,
-            proto: HeaderValue::from_static(public.scheme().as_str()),
-            public_host: field(&public.authority())?,
-            public_port: HeaderValue::from(public.port()),
-            public_prefix: public_prefix(site.virtual_hosting, &public, backend).map(field).transpose()?,
-        };
+        let destination = destination(site.virtual_hosting, &public, backend)?;
         let trust = match &site.password_reset.header {
             Some(header) => Some((header.name.0.clone(), config.secret(&header.value)?)),
             None => None,
@@ -142,7 +127,8 @@ impl Site {
             access: match cms.dialogue().paths().acquires() {
                 true => acquiring(config, site),
                 false => site.access.clone(),
-            },
+            }
+            .with_view_prefixes(cms.dialogue().paths().view_prefixes()),
             sign_in: site.sign_in,
             pace: Arc::default(),
             users: config.users_of(site).to_owned(),
@@ -291,6 +277,24 @@ fn public_prefix<'p>(hosting: VirtualHosting, public: &'p SiteUrl, backend: &Sit
     let is_told =
         hosting == VirtualHosting::Forwarded && (public.path() != "" || public.path() != backend.path());
     is_told.then(|| if public.path().is_empty() { "/" } else { public.path() })
+}
+
+/// How the backend is told where it is.
+fn destination(how: VirtualHosting, public: &SiteUrl, backend: &SiteUrl) -> Result<Destination, String> {
+    let host = match how {
+        VirtualHosting::Forwarded => public.authority(),
+        VirtualHosting::Zope | VirtualHosting::Rewrite => backend.authority(),
+    };
+    let field =
+        |text: &str| HeaderValue::from_str(text).map_err(|_| format!("`{text}` cannot stand in a header"));
+    Ok(Destination {
+        host: field(&host)?,
+        path_prefix: path_prefix(how, public, backend),
+        proto: HeaderValue::from_static(public.scheme().as_str()),
+        public_host: field(&public.authority())?,
+        public_port: HeaderValue::from(public.port()),
+        public_prefix: public_prefix(how, public, backend).map(field).transpose()?,
+    })
 }
 
 /// What stands before every path at the backend. The port is always named: without it Zope adds its own.

@@ -39,9 +39,11 @@ struct Entry {
 /// so the time it takes tells nothing about accounts; a store that cannot answer knows no browser.
 pub(super) async fn id(visit: &Visit<'_>, typed: &str) -> Option<String> {
     let entry = find(visit, typed)?;
-    let revoked = visit.shared().browsers.browsers_revoked(key(&visit.site.name, &entry.account)).await;
+    let revoked = visit.shared().browsers.browsers_revoked(key(&visit.site.users, &entry.account)).await;
     match revoked {
-        Ok(revoked) => revoked.is_none_or(|at| at <= Timestamp::from_millis(entry.issued)).then_some(entry.id),
+        Ok(revoked) => {
+            revoked.is_none_or(|at| at <= Timestamp::from_millis(entry.issued)).then_some(entry.id)
+        }
         Err(error) => {
             tracing::error!(id = visit.caller.request_id, %error, "known browsers cannot be looked up in the store");
             None
@@ -71,13 +73,9 @@ pub fn cookie(visit: &Visit<'_>, typed: &str, account: &str) -> Option<HeaderVal
 /// From now on no browser is known to `account`: its password was set anew, perhaps because somebody else had it.
 pub async fn forget_all(visit: &Visit<'_>, account: &str) {
     let (shared, account) = (visit.shared(), account::canonical(account));
-    // Of a CMS's accounts each site has its own.
-    let own = std::slice::from_ref(&visit.site.name);
-    let shared_with = visit.site.shared_with.as_slice();
-    for site in if shared_with.is_empty() { own } else { shared_with } {
-        if let Err(error) = shared.browsers.revoke_browsers(key(site, &account), shared.clock.now()).await {
-            tracing::error!(id = visit.caller.request_id, %error, "known browsers cannot be forgotten in the store");
-        }
+    let revoked = shared.browsers.revoke_browsers(key(&visit.site.users, &account), shared.clock.now());
+    if let Err(error) = revoked.await {
+        tracing::error!(id = visit.caller.request_id, %error, "known browsers cannot be forgotten in the store");
     }
 }
 
@@ -108,7 +106,8 @@ fn open(visit: &Visit<'_>, text: &str) -> Option<Entry> {
     serde_json::from_slice(&plain).ok()
 }
 
-/// What the store knows an account by, of which this is the canonical name. A site's name has no slash, so no two are the same.
-pub fn key(site: &str, account: &str) -> String {
-    format!("{site}/{account}")
+/// What the store knows an account by, at whichever of the sites that share it: the site whose users they are, and the account's
+/// canonical name. A site's name has no slash, so no two are the same.
+pub fn key(users: &str, account: &str) -> String {
+    format!("{users}/{account}")
 }

@@ -45,7 +45,7 @@ impl<'a> Attempt<'a> {
 
     fn counted(&self) -> SignInAttempt<'_> {
         SignInAttempt {
-            // Sites that share users share what is counted of them.
+            // The same people may sign in at several sites; they are not to be guessed for at each anew.
             site: &self.visit.site.users,
             user: self.user,
             client: self.visit.client.ip(),

@@ -22,7 +22,7 @@ use super::session::{self, turn_away};
 use super::settings::{self, Destination};
 use super::tls::Shown;
 use super::trace::Trace;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::observe::metrics::Metrics;
 use crate::random::{self, Random};
@@ -244,23 +244,7 @@ impl Relay {
         let now = self.clock.now();
         let id = format!("{}-{:x}", self.prefix, self.messages.fetch_add(1, Ordering::Relaxed));
         let size = message.len();
-        let links = Arc::clone(&self.links);
-        let (sites, trace, signer) = (Arc::clone(&self.sites), self.trace.clone(), self.signer.clone());
-        // A large message takes its time; other conversations go on meanwhile.
-        let looked_into = tokio::task::spawn_blocking(move || {
-            trace.check(&message).map_err(|_| Reply::new(554, "5.4.6 The message goes round in circles"))?;
-            let mut done = message::rewrite(&sites, &links, &message)
-                .map_err(|error| Reply::new(554, &format!("5.6.0 The message has {error}")))?;
-            let message = done.message.take().unwrap_or(message);
-            // A signature that still holds is better than ours: it is the author's.
-            let signature = signer
-                .filter(|_| !message::is_signed(&message))
-                .and_then(|signer| signer.sign(&message, now));
-            Ok((done, [signature.unwrap_or_default(), message].concat()))
-        })
-        .await
-        .unwrap_or_else(|_| Err(Reply::later("4.3.0 The message could not be looked into")));
-        let (done, message) = match looked_into {
+        let (done, message) = match self.look_into(message, now).await {
             Ok(looked_into) => looked_into,
             Err(reply) => {
                 delivery.abandon().await;
@@ -301,5 +285,29 @@ impl Relay {
             "mail"
         );
         reply
+    }
+
+    /// Rewrites a message and signs it; else what its sender is told.
+    async fn look_into(
+        &self,
+        message: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<(message::Outcome, Vec<u8>), Reply> {
+        let links = Arc::clone(&self.links);
+        let (sites, trace, signer) = (Arc::clone(&self.sites), self.trace.clone(), self.signer.clone());
+        // A large message takes its time; other conversations go on meanwhile.
+        tokio::task::spawn_blocking(move || {
+            trace.check(&message).map_err(|_| Reply::new(554, "5.4.6 The message goes round in circles"))?;
+            let mut done = message::rewrite(&sites, &links, &message)
+                .map_err(|error| Reply::new(554, &format!("5.6.0 The message has {error}")))?;
+            let message = done.message.take().unwrap_or(message);
+            // A signature that still holds is better than ours: it is the author's.
+            let signature = signer
+                .filter(|_| !message::is_signed(&message))
+                .and_then(|signer| signer.sign(&message, now));
+            Ok((done, [signature.unwrap_or_default(), message].concat()))
+        })
+        .await
+        .unwrap_or_else(|_| Err(Reply::later("4.3.0 The message could not be looked into")))
     }
 }

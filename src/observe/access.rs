@@ -95,7 +95,9 @@ fn is_random(run: &[u8]) -> bool {
     let signs: Vec<u8> = run.iter().copied().filter(u8::is_ascii_alphanumeric).collect();
     let kind = |byte: u8| (byte.is_ascii_uppercase(), byte.is_ascii_lowercase());
     let changes = signs.windows(2).filter(|pair| match pair {
-        [one, other] => kind(*one) != kind(*other) && !(one.is_ascii_uppercase() && other.is_ascii_lowercase()),
+        [one, other] => {
+            kind(*one) != kind(*other) && !(one.is_ascii_uppercase() && other.is_ascii_lowercase())
+        }
         _ => false,
     });
     signs.len() >= SHORTEST && changes.count() * 4 >= signs.len()
@@ -133,11 +135,17 @@ mod tests {
             ("/reset/uVpBoN2GyGEkWmY9oWDR", "/reset/[token]"),
             ("/reset/MTI/d0z3kq-8f4b1c9e7a2d6f5043b9", "/reset/MTI/[token]"),
             ("/a-page-with-quite-a-long-name.html", "/a-page-with-quite-a-long-name.html"),
-            ("/2026-11-21-minutes-of-the-annual-meeting-2026", "/2026-11-21-minutes-of-the-annual-meeting-2026"),
+            (
+                "/2026-11-21-minutes-of-the-annual-meeting-2026",
+                "/2026-11-21-minutes-of-the-annual-meeting-2026",
+            ),
             ("/AnnualReportOfTheBoardOfTrustees2026", "/AnnualReportOfTheBoardOfTrustees2026"),
             ("/IMG_20261121_101112_Report_final-v2.JPG", "/IMG_20261121_101112_Report_final-v2.JPG"),
             ("/@@plone.app.dexterity.edit-form/widgets", "/@@plone.app.dexterity.edit-form/widgets"),
-            ("/++unique++2026-11-02T10:12:13.123456/default.css", "/++unique++2026-11-02T10:12:13.123456/default.css"),
+            (
+                "/++unique++2026-11-02T10:12:13.123456/default.css",
+                "/++unique++2026-11-02T10:12:13.123456/default.css",
+            ),
             ("/++resource++plone/bundle.min.js", "/++resource++plone/bundle.min.js"),
             ("/", "/"),
             ("", ""),
@@ -149,7 +157,8 @@ mod tests {
     #[test]
     fn hardly_a_token_passes_for_words() {
         use crate::random::{SystemRandom, token};
-        let passing = |paths: Vec<String>| paths.iter().filter(|path| loggable_path(path) == path.as_str()).count();
+        let passing =
+            |paths: Vec<String>| paths.iter().filter(|path| loggable_path(path) == path.as_str()).count();
         let long = passing((0..10_000).map(|_| format!("/r/{}", token::<32>(&SystemRandom))).collect());
         assert!(long < 50, "{long} of 10000 tokens of 256 bits are not seen");
     }

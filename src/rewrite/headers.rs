@@ -6,6 +6,7 @@ use super::cookies::set_cookie;
 use super::origins::Origins;
 use super::tags::tag_of_rewritten;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use std::borrow::Cow;
 
 /// What is to be done with a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,20 +228,26 @@ fn refresh_target(value: &[u8]) -> Option<usize> {
 
 /// `</Plone/x>; rel="next", <…>` (RFC 8288).
 fn link(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
+    map_targets(value, |around| origins.rewrite(around), |target| origins.link(target))
+}
+
+/// A value with what stands in `<…>` mapped by `target`, if it is, and what stands around that by `around`. `None` if nothing changes.
+pub(super) fn map_targets<'v>(
+    value: &'v [u8],
+    around: impl Fn(&'v [u8]) -> Cow<'v, [u8]>,
+    target: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(value.len());
     let mut rest = value;
     while let Some(start) = rest.iter().position(|byte| *byte == b'<') {
         let (head, tail) = rest.split_at_checked(start.saturating_add(1))?;
         let length = tail.iter().position(|byte| *byte == b'>').unwrap_or(tail.len());
-        let (target, tail) = tail.split_at_checked(length)?;
-        out.extend_from_slice(&origins.rewrite(head));
-        match origins.link(target) {
-            Some(link) => out.extend(link),
-            None => out.extend_from_slice(target),
-        }
+        let (inside, tail) = tail.split_at_checked(length)?;
+        out.extend_from_slice(&around(head));
+        out.extend_from_slice(target(inside).as_deref().unwrap_or(inside));
         rest = tail;
     }
-    out.extend_from_slice(&origins.rewrite(rest));
+    out.extend_from_slice(&around(rest));
     (out != value).then_some(out)
 }
 

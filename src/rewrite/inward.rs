@@ -8,7 +8,7 @@
 //! and bodies that come encoded. Where the backend knows its public address, nothing is touched at all.
 
 use super::form::Form;
-use super::headers::{is_textual, media_type, plan};
+use super::headers::{is_textual, map_targets, media_type, plan};
 use super::multipart::{Multipart, boundary};
 use super::origins::Origins;
 use super::paths::RETURN_ADDRESSES;
@@ -177,18 +177,7 @@ impl Origins {
         if !self.translates() {
             return None;
         }
-        let mut out = Vec::with_capacity(value.len());
-        let mut rest = value;
-        while let Some(start) = rest.iter().position(|byte| *byte == b'<') {
-            let (head, tail) = rest.split_at_checked(start.saturating_add(1))?;
-            let length = tail.iter().position(|byte| *byte == b'>').unwrap_or(tail.len());
-            let (target, tail) = tail.split_at_checked(length)?;
-            out.extend_from_slice(head);
-            out.extend_from_slice(self.target_to_internal(target).as_deref().unwrap_or(target));
-            rest = tail;
-        }
-        out.extend_from_slice(rest);
-        (out != value).then_some(out)
+        map_targets(value, Cow::Borrowed, |target| self.target_to_internal(target))
     }
 
     /// The query of a request, with what its parameters carry. `None` if nothing changes.

@@ -7,7 +7,7 @@
 //! It defends against the one thing a gate must not do: tell the internet what is behind it. Which bytes are an internal
 //! address is said in one place, `grammar` and `authority`, on top of `spelling`, which knows how a character travels (JSON, percent
 //! encoding, entities, and these in each other); `map` finds them fast, `stream` does so in pieces. Only for paths, which are
-//! links in some attributes and data in others, the tags of HTML are found (`html`) and looked into (`links`), and
+//! links in some attributes and data in others, the tags of HTML are found (`html`, `markup`) and looked into (`links`), and
 //! not before such a path is seen (`lazy`).
 //!
 //! The way in, [`Translation`] and the `…_to_internal` of [`Origins`], is in `inward`, `form` and `multipart`; it undoes what the way out did
@@ -36,6 +36,7 @@ mod inward;
 mod lazy;
 mod links;
 mod map;
+mod markup;
 mod multipart;
 mod origins;
 mod paths;

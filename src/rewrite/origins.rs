@@ -79,16 +79,7 @@ impl Origins {
     ) -> Result<Self, OriginsError> {
         let backend = Address::of(backend)?;
         let public = Address::of(public)?;
-        let mut names = vec![name(&backend.host, backend.port, false, &backend, &public)];
-        if is_loopback(&backend.host) {
-            for host in [b"localhost".as_slice(), b"127.0.0.1"] {
-                names.push(name(host, backend.port, false, &backend, &public));
-            }
-        }
-        for listed in internal_names {
-            let (host, port) = host_and_port(listed).ok_or_else(|| OriginsError::NotAName(listed.clone()))?;
-            names.push(name(&host, port.unwrap_or(backend.port), true, &backend, &public));
-        }
+        let mut names = names_of(&backend, &public, internal_names)?;
         let is_default = matches!(public.port, 80 | 443);
         let own_ports = if is_default { vec![80, 443] } else { vec![public.port] };
         let moves_paths = backend.prefix != public.prefix;
@@ -415,6 +406,21 @@ pub(super) fn is_loopback(host: &[u8]) -> bool {
     host == "localhost"
         || bare.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
         || bare.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+}
+
+/// All names of the backend, with those that were listed.
+fn names_of(backend: &Address, public: &Address, listed: &[String]) -> Result<Vec<Name>, OriginsError> {
+    let mut names = vec![name(&backend.host, backend.port, false, backend, public)];
+    if is_loopback(&backend.host) {
+        for host in [b"localhost".as_slice(), b"127.0.0.1"] {
+            names.push(name(host, backend.port, false, backend, public));
+        }
+    }
+    for listed in listed {
+        let (host, port) = host_and_port(listed).ok_or_else(|| OriginsError::NotAName(listed.clone()))?;
+        names.push(name(&host, port.unwrap_or(backend.port), true, backend, public));
+    }
+    Ok(names)
 }
 
 /// How `host` is recognised. `listed`: the operator named it as internal.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, de};
 
 use super::Sealer;
-use crate::config::values::{SecretFile, SecretSource, schema_as};
+use crate::config::values::{SecretFile, SecretSource, one_or_many, schema_as};
 use crate::random::{self, Random};
 use crate::secret::Secret;
 
@@ -49,21 +49,10 @@ schema_as!(Secrets, one or many SecretSource);
 
 impl<'de> Deserialize<'de> for Secrets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a text, { file = \"…\" }, { env = \"…\" }, or a list of them")]
-        enum OneOrMany {
-            One(SecretSource),
-            Many(Vec<SecretSource>),
-        }
-        match OneOrMany::deserialize(deserializer)? {
-            OneOrMany::One(first) => Ok(Self::one(first)),
-            OneOrMany::Many(all) => {
-                let mut all = all.into_iter();
-                let first =
-                    all.next().ok_or_else(|| de::Error::custom("an empty list; give at least one secret"))?;
-                Ok(Self { first, older: all.collect() })
-            }
-        }
+        let expected = "a text, { file = \"…\" }, { env = \"…\" }, or a list of them";
+        let mut all = one_or_many(deserializer, expected)?.into_iter();
+        let first = all.next().ok_or_else(|| de::Error::custom("an empty list; give at least one secret"))?;
+        Ok(Self { first, older: all.collect() })
     }
 }
 

@@ -57,10 +57,9 @@ async fn a_dead_link_says_so_and_changes_nothing() {
     browser.get(&used).await;
     assert_eq!(set(&mut browser, &user, NEW).await.status, 200);
     let theirs = plone.reset_link(&other).await;
-    for (what, path) in [
-        ("used", used.as_str()),
-        ("bogus", "/passwordreset/0123456789abcdef0123456789abcdef"),
-    ] {
+    for (what, path) in
+        [("used", used.as_str()), ("bogus", "/passwordreset/0123456789abcdef0123456789abcdef")]
+    {
         let (_, page) = plone.browser(&gate).follow(path).await;
         assert_eq!(plone.checked(page).status, 404, "{what} is told before a password is thought of");
     }
@@ -127,7 +126,11 @@ async fn plones_own_form_works_through_the_gate() {
         assert!(matches!(done.status.as_u16(), 200 | 302), "{}", done.text());
         assert!(!browser.cookies.contains_key("__ac"), "Plone's sign-in reaches the browser");
         assert_eq!(plone.browser(&gate).sign_in(&user, NEW).await.status, 303, "the new password is set");
-        assert_eq!(elsewhere.get("/docs").await.status, 302, "and what was signed in with the old one is over");
+        assert_eq!(
+            elsewhere.get("/docs").await.status,
+            302,
+            "and what was signed in with the old one is over"
+        );
         if signed_in {
             let page = plone.checked(browser.get("/docs").await);
             assert_eq!(page.status, 200);

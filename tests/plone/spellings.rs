@@ -270,6 +270,12 @@ async fn no_spelling_of_a_password_goes_past_the_gate() {
     let direct = plone.directly().get(&format!("/Plone{cookie}")).await;
     assert!(direct.text().contains("userrole-manager"), "Plone itself takes a cookie from the query");
     assert_eq!(plone.checked(browser.get(cookie).await).status, 403);
+    // And for a header that servers were told to hand down in the place of the one they keep to themselves.
+    let (header, basic) = ("cgi-authorization", "Basic c2l0ZWFkbWluOlNlY3JldDEyMzQh");
+    let direct = plone.directly().with(header, basic).get("/Plone/docs").await;
+    assert!(direct.text().contains("userrole-manager"), "Plone itself takes {header}");
+    let answer = plone.checked(plone.browser(&gate).with(header, basic).get("/docs").await);
+    assert!(answer.status == 200 && answer.text().contains("userrole-anonymous"), "{header}");
 }
 
 /// Zope finds what lies in one folder in every other, too.

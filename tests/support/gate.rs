@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::sync::Arc;
+use std::time::Duration;
 
-use lychgate::clock::{ManualClock, Timestamp};
+use assert_cmd::Command;
+use lychgate::clock::{Clock as _, ManualClock, SystemClock, Timestamp};
 use lychgate::config::Config;
 use lychgate::listen::{self, Running};
 use lychgate::random::SystemRandom;
@@ -56,6 +59,27 @@ impl Gate {
             "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\ndrain = \"5s\"\ntrusted_proxies = {proxies}\n{limits}\n[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{backend}\"\n{more}\n"
         );
         Self::from_toml(&toml)
+    }
+
+    /// The same beside which commands run: its clock shows the time, because theirs do, and its folder has a `proxy.toml` for them.
+    pub fn with_commands(backend: &str, more: &str) -> Self {
+        let gate = Self::with(backend, more);
+        gate.clock.set(SystemClock.now());
+        let toml = format!(
+            "[[site]]\nname = \"intranet\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{backend}\"\n"
+        );
+        std::fs::write(gate.folder().join("proxy.toml"), toml).unwrap();
+        gate
+    }
+
+    /// Runs `lychgate` with these arguments in its folder.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        Command::new(assert_cmd::cargo::cargo_bin!("lychgate"))
+            .args(arguments)
+            .current_dir(self.folder())
+            .timeout(Duration::from_secs(30))
+            .output()
+            .unwrap()
     }
 
     /// From a whole `proxy.toml`.

@@ -27,7 +27,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
@@ -222,6 +222,20 @@ impl StandIn {
     /// Everything it was asked so far.
     pub fn requests(&self) -> Vec<Recorded> {
         self.shared.requests.lock().unwrap().clone()
+    }
+
+    /// What it was asked for mails, once that is so many times.
+    pub async fn asked_for_mail(&self, times: usize) -> Vec<Recorded> {
+        let began = Instant::now();
+        loop {
+            let mut requests = self.requests();
+            requests.retain(|request| request.target.ends_with("/mail_password"));
+            if requests.len() >= times {
+                return requests;
+            }
+            assert!(began.elapsed() < Duration::from_secs(10), "asked {} times, not {times}", requests.len());
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Forgets what it was asked.
