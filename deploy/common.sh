@@ -16,23 +16,57 @@ export LC_ALL=C.UTF-8
 # ---- what must be installed ----
 
 need_debian_packages() {
-  local missing=() package
   command -v dpkg-query >/dev/null || return 0 # not Debian: the tools themselves are looked for below
+  local lock
+  mkdir -p "$deploy/.run"
+  exec {lock}>"$deploy/.run/.apt-lock"
+  flock "$lock" # several installations may start at the same time
+  local missing=() package
   for package in "${debian_packages[@]}"; do
     [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
   done
-  ((${#missing[@]})) || return 0
+  if ((${#missing[@]})); then
+    say "installing ${missing[*]}"
+    apt_get install "${missing[@]}" || die "could not install ${missing[*]}; install them by hand and start again"
+  fi
+  exec {lock}>&-
+}
+
+# What apt-get says is shown only if it fails the second time: a machine that was never updated knows no packages.
+apt_get() {
   local as_root=()
   if ((EUID != 0)); then
-    command -v sudo >/dev/null || die "${missing[*]} must be installed, and there is no sudo: do it as root"
+    command -v sudo >/dev/null || die "apt-get $* must be run, and there is no sudo: do it as root"
     as_root=(sudo)
   fi
   local apt_get=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends)
-  say "installing ${missing[*]}"
-  # A machine that was never updated knows no packages: try, update, try again.
-  "${apt_get[@]}" install "${missing[@]}" >/dev/null 2>&1 ||
-    { "${apt_get[@]}" update && "${apt_get[@]}" install "${missing[@]}"; } >/dev/null ||
-    die "could not install ${missing[*]}; install them by hand and start again"
+  "${apt_get[@]}" "$@" >/dev/null 2>&1 || { "${apt_get[@]}" update && "${apt_get[@]}" "$@"; } >/dev/null
+}
+
+# Unpacks what Debian has into a folder, and sets nothing up: `.stamp` there says that it is complete.
+unpack_debian_packages() { # FOLDER PACKAGE...
+  local folder=$1
+  shift
+  mkdir -p "$folder"
+  folder=$(cd "$folder" && pwd)
+  (
+    exec 9>"$folder/.lock"
+    flock 9 # two tests may start at the same time
+    [[ $(cat "$folder/.stamp" 2>/dev/null) == "$*" ]] && exit
+    say "unpacking $*"
+    rm -rf "$folder/usr" "$folder/deb"
+    mkdir "$folder/deb"
+    cd "$folder/deb"
+    apt_get download "$@" || die "could not fetch $*"
+    for package in *.deb; do dpkg-deb --fsys-tarfile "$package" | tar -x -C "$folder" ./usr/share; done
+    rm -r "$folder/deb"
+    printf '%s\n' "$*" >"$folder/.stamp"
+  )
+}
+
+# Becomes PHP's own web server, which answers one request at a time. Mails become files.
+serve_php() { # PORT MAIL_FOLDER DOCUMENT_ROOT ROUTER
+  exec php -d "sendmail_path=$deploy/sendmail '$2'" -d display_errors=0 -d log_errors=1 -S "127.0.0.1:$1" -t "$3" "$4"
 }
 
 # Debian 12's own rustc is older than the gate needs, so it is asked for and never installed behind one's back.

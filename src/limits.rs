@@ -18,6 +18,7 @@
 //! can keep its allowance used up while he goes on, no longer than that, for browsers that the account does not know.
 
 mod bucket;
+pub(crate) mod crowd;
 mod growing;
 mod regulation;
 mod spread;

@@ -9,8 +9,10 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::mpsc;
 
+use lychgate::config::Config;
 use serde_json::Value;
 use support::browser::Browser;
 use support::gate::{Gate, HOST};
@@ -277,6 +279,23 @@ fn only_this_machine_is_meant_and_nothing_is_changed() {
         assert!(head.contains("allow: get, head") && !head.contains("access-control"), "{head}");
     }
     assert_eq!(told(&gate, "/health").2, "ok\n");
+}
+
+#[test]
+fn danger_anywhere_lets_it_be_asked_by_any_name_and_at_any_address() {
+    let backend = Backend::polite();
+    let gate = Gate::with(&backend.url(), &format!("{ADMIN}danger_anywhere = true\n"));
+    for host in ["localhost", "gate.monitoring.example:9180", HOST] {
+        assert_eq!(asked_as(gate.admin.unwrap(), "GET /health", host, "").0, 200, "{host}");
+    }
+    for (line, fine) in [("", false), ("danger_anywhere = false", false), ("danger_anywhere = true", true)] {
+        let toml = format!(
+            "[admin]\nlisten = \"0.0.0.0:9180\"\n{line}\n[[site]]\nname = \"a\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{}\"\n",
+            backend.url()
+        );
+        let parsed = Config::parse(Path::new("proxy.toml"), &toml, std::env::temp_dir());
+        assert_eq!(parsed.is_ok(), fine, "{line}");
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn settings(address: &str) -> BackendSettings {
         },
         source_address: Some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1))),
         tls: None,
+        lenient: false,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(20),
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -17,6 +18,58 @@ const SITE: &str = "[[site]]\nname = \"a\"\npublic_url = \"http://www.example.or
 fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
     for (name, text, expected) in [
         ("no site", "[server]\n", "proxy.toml:2:1: error: there is no site; add a [[site]]"),
+        ("nothing at all", "", "proxy.toml: error: there is no site; add a [[site]]"),
+        ("two brackets", "SITE[[server]]\n", "proxy.toml:5:1: error: there is only one of these"),
+        (
+            "one bracket",
+            "[site]\nname = \"a\"\n",
+            "proxy.toml:1:1: error: there may be several of these, so each begins with two brackets: [[site]]",
+        ),
+        (
+            "a text for a number",
+            "[server]\nworkers = \"2\"\n",
+            "proxy.toml:2:11: error: a whole number from 0 to 65535 belongs here",
+        ),
+        (
+            "a number below its bound",
+            "[server]\nworkers = -1\n",
+            "proxy.toml:2:11: error: a whole number from 0 to 65535 belongs here",
+        ),
+        (
+            "a number for a text",
+            "[session]\nidle = 30\n",
+            "proxy.toml:2:8: error: a text belongs here; write it in quotes",
+        ),
+        (
+            "a number for a list",
+            "[server]\nlisten = 8080\n",
+            "proxy.toml:2:10: error: a list belongs here; write it in brackets",
+        ),
+        (
+            "a text for yes or no",
+            "[server]\nproxy_protocol = \"yes\"\n",
+            "proxy.toml:2:18: error: write true or false here",
+        ),
+        (
+            "a key twice",
+            "[server]\nworkers = 1\nworkers = 2\n",
+            "proxy.toml:3:1: error: `workers` is there twice; keep one",
+        ),
+        (
+            "an address for a network",
+            "[server]\ntrusted_proxies = [\"10.0.0.1\"]\n",
+            "proxy.toml:2:20: error: `10.0.0.1` is no network; write it like",
+        ),
+        (
+            "lines that end as in Windows, and tabs",
+            "[server]\r\n\tlisen = []\r\n",
+            "proxy.toml:2:2: error: there is no key `lisen` here",
+        ),
+        (
+            "a file of three bytes before its first",
+            "\u{feff}[server]\nlisen = []\n",
+            "proxy.toml:2:1: error: there is no key `lisen` here",
+        ),
         ("syntax", "[server\n", "proxy.toml:1:8: error: "),
         (
             "misspelt key",
@@ -49,7 +102,11 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "SITEaccess.rules = [{ path = \"/a\", client_certificate = true, access = \"public\" }]\n",
             "a rule asks for a client_certificate, but [server.tls] has no client_ca",
         ),
-        ("no ACME server", "[server.tls]\nacme = {}\n", "proxy.toml:2:8: error: missing field `directory`"),
+        (
+            "no ACME server",
+            "[server.tls]\nacme = {}\n",
+            "proxy.toml:2:8: error: `directory` is missing here; write directory = …",
+        ),
         (
             "ACME in clear text",
             "[server.tls]\nacme = { directory = \"http://acme.example/dir\" }\n",
@@ -83,7 +140,7 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
         (
             "a challenge that is none",
             "[server.tls]\nacme = { directory = \"https://acme.example/dir\", challenge = \"dns-01\" }\n",
-            "proxy.toml:2:62: error: unknown variant `dns-01`, expected `http-01` or `tls-alpn-01`",
+            "proxy.toml:2:62: error: there is no choice `dns-01` here; known are `http-01`, `tls-alpn-01`",
         ),
         (
             "terms that were not read",
@@ -134,13 +191,21 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
             "[[site]]\nname = \"a\"\npublic_url = \"www.example.org\"\nbackend_url = \"http://b\"\n",
             "proxy.toml:3:14: error: `www.example.org` has no scheme",
         ),
-        ("missing key", "[[site]]\nname = \"a\"\n", "missing field `public_url`"),
+        (
+            "missing key",
+            "[[site]]\nname = \"a\"\n",
+            "proxy.toml:1:1: error: `public_url` is missing here; write public_url = …",
+        ),
         (
             "unknown cms",
             "SITEcms = \"plon\"\n",
             "proxy.toml:5:7: error: there is no dialogue `plon`; did you mean `plone`?",
         ),
-        ("hosting", "SITEvirtual_hosting = \"zop\"\n", "proxy.toml:5:19: error: unknown variant `zop`"),
+        (
+            "hosting",
+            "SITEvirtual_hosting = \"zop\"\n",
+            "proxy.toml:5:19: error: there is no choice `zop` here; did you mean `zope`?",
+        ),
         ("local users without a sender", "SITEsign_in = \"local\"\n", "[mail] needs `from`"),
         (
             "users of a site that has none",
@@ -208,7 +273,7 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
         (
             "access",
             "SITE[site.access]\ndefault = \"all\"\n",
-            "unknown variant `all`, expected one of `public`, `signed-in`, `deny`",
+            "there is no choice `all` here; known are `public`, `signed-in`, `deny`",
         ),
         (
             "trust without marks",
@@ -230,7 +295,7 @@ fn every_mistake_is_told_with_line_column_and_what_would_be_right() {
         (
             "leaks",
             "SITE[site.rewrite]\nleaks = \"drop\"\n",
-            "unknown variant `drop`, expected `log` or `block`",
+            "there is no choice `drop` here; known are `log`, `block`",
         ),
         (
             "media type",
@@ -368,6 +433,34 @@ fn a_folder_that_zope_finds_everything_in_is_a_warning() {
 }
 
 #[test]
+fn a_page_that_zope_shows_at_other_addresses_is_a_warning() {
+    let page = "rules = [{ path = \"/board\", access = \"deny\" }]";
+    for (rules, warned) in [
+        (page, true),
+        ("default = \"public\"\nrules = [{ path = \"/docs/board\", access = \"signed-in\" }]", true),
+        (
+            "rules = [{ path = \"/board\", access = \"deny\" }, { path = \"/board/**\", access = \"deny\" }]",
+            false,
+        ),
+        ("rules = [{ path = \"/board/**\", access = \"deny\" }]", false),
+        ("rules = [{ path = \"/board\", access = \"signed-in\" }]", false),
+        ("rules = [{ path = \"/board\", access = \"public\" }]", false),
+        ("default = \"public\"\nrules = [{ path = \"/\", access = \"signed-in\" }]", false),
+        (
+            "rules = [{ path = \"**/sharing\", access = \"deny\" }, { path = \"/@@overview\", access = \"deny\" }]",
+            false,
+        ),
+        ("rules = [{ path = \"/plan.pdf\", access = \"deny\" }]", false),
+    ] {
+        for (cms, knows) in [("plone", true), ("openacs", false)] {
+            let (_, warnings) = parse(&format!("{SITE}\ncms = \"{cms}\"\n[site.access]\n{rules}")).unwrap();
+            let said = warnings.iter().any(|warning| warning.to_string().contains("board/view`"));
+            assert_eq!(said, warned && knows, "{rules}: {warnings:?}");
+        }
+    }
+}
+
+#[test]
 fn taking_mail_from_everyone_is_a_warning() {
     let (_, warnings) =
         parse(&format!("[mail.relay]\nlisten = \"127.0.0.1:2525\"\naccept_from = [\"0.0.0.0/0\"]\n{SITE}"))
@@ -406,6 +499,73 @@ fn check_exits_with_0_1_or_2_and_prints_a_line_a_finding() {
     assert_eq!((findings[0]["line"].as_u64(), findings[0]["severity"].as_str()), (Some(2), Some("error")));
     let (_, output) = lychgate(SITE, &["chekc"]);
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// A password that somebody wrote where none belongs is in no message: messages go to logs and tickets.
+#[test]
+fn no_message_repeats_a_secret() {
+    for text in [
+        SITE.replace("10.0.0.5", "admin:hunter2@10.0.0.5"),
+        SITE.replace("http://10.0.0.5", "admin:hunter2@10.0.0.5"),
+        format!("[store]\nurl = \"postgres://gate:hunter2@db/gate\"\n{SITE}"),
+        format!("[store]\nsecret = [\"hunter2\"]\n{SITE}"),
+        format!("[store]\nsecret = {{ text = \"hunter2\" }}\n{SITE}"),
+        format!("[store]\nsecret = {{ file = [\"hunter2\"] }}\n{SITE}"),
+        format!("[mail]\nsend = \"smtps://gate:hunter2@mail.example.org\"\n{SITE}"),
+        format!(
+            "[mail]\nsend = \"smtps://mail.example.org\"\nusername = \"a\"\npassword = [\"hunter2\"]\n{SITE}"
+        ),
+        format!("{SITE}[site.password_reset]\nheader = {{ name = \"X-Trust\", value = [\"hunter2\"] }}\n"),
+        format!("{SITE}[site.password_reset]\nheader = \"hunter2\"\n"),
+    ] {
+        let (_, output) = lychgate(&text, &["check"]);
+        let told = self::text(&[output.stdout, output.stderr].concat());
+        assert_eq!(output.status.code(), Some(1), "{text}: {told}");
+        assert!(!told.contains("hunter2") && told.contains("proxy.toml"), "{text}: {told}");
+    }
+}
+
+#[test]
+fn what_is_no_text_is_said_to_be_none_and_where_it_ends_to_be() {
+    let (folder, _) = lychgate("", &["schema"]);
+    for (name, bytes, expected) in [
+        (
+            "Latin-1",
+            b"[server]\n# caf\xe9\n".as_slice(),
+            "proxy.toml:2:6: error: is no text in UTF-8 from here on",
+        ),
+        ("UTF-16", b"\xff\xfe[\0s\0", "proxy.toml:1:1: error: is no text in UTF-8"),
+    ] {
+        let file = folder.path().join("proxy.toml");
+        std::fs::write(&file, bytes).unwrap();
+        let findings = Config::read(&file).unwrap_err();
+        assert!(findings[0].to_string().ends_with("save it in that encoding"), "{name}");
+        assert!(findings[0].to_string().contains(expected), "{name}: {}", findings[0]);
+    }
+}
+
+/// systemd hands a secret over with a list of who may read it, which shows as readable by a group (its issue 29435).
+#[test]
+fn a_credential_of_systemd_is_taken_and_another_file_like_it_is_not() {
+    let credentials = tempfile::tempdir().unwrap();
+    let file = credentials.path().join("gate");
+    std::fs::write(&file, "k".repeat(40)).unwrap();
+    let toml = format!("[store]\nsecret = {{ file = \"{}\" }}\n{SITE}", file.display());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("proxy.toml"), toml).unwrap();
+    for (name, mode, handed, fine) in [
+        ("its own", 0o440, credentials.path(), true),
+        ("its own, for all", 0o444, credentials.path(), false),
+        ("another's", 0o440, folder.path(), false),
+    ] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mut check = Command::new(assert_cmd::cargo::cargo_bin!("lychgate"));
+        check.arg("check").current_dir(folder.path()).env("CREDENTIALS_DIRECTORY", handed);
+        let output = check.output().unwrap();
+        let told = text(&output.stdout);
+        assert_eq!(output.status.success(), fine, "{name}: {told}");
+        assert!(fine || told.contains("may be read by others"), "{name}: {told}");
+    }
 }
 
 #[test]

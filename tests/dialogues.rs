@@ -45,6 +45,7 @@ fn backend_of(dialogue: Dialogue, cms: &StandIn) -> Backend {
         trust: Trust::default(),
         source_address: None,
         tls: None,
+        lenient: false,
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(20),
     };

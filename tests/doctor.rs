@@ -11,6 +11,7 @@ use assert_cmd::Command;
 use serde_json::Value;
 use support::browser::Browser;
 use support::gate::{Gate, HOST};
+use support::pki::Authority;
 use support::standin::{Canned, Fault, StandIn};
 
 /// A `proxy.toml` in a folder of its own: the doctor needs nothing else of the gate.
@@ -374,4 +375,53 @@ fn a_dialogue_is_gone_through_step_by_step_and_nothing_secret_is_shown() {
     assert!(
         !well && find(&found, "configuration")["found"].as_str().unwrap().contains("did you mean `openacs`?")
     );
+}
+
+#[test]
+fn the_certificate_is_judged_as_browsers_do_it() {
+    let (known, unknown) = (Authority::new(), Authority::new());
+    let backend = StandIn::plone60();
+    let soon = jiff::Zoned::now().saturating_add(jiff::Span::new().days(6));
+    let soon = (i32::from(soon.year()), soon.month() as u8, soon.day() as u8);
+    for (name, signed, expected, says) in [
+        ("in order", known.server(&[HOST]), "ok", HOST),
+        ("nearly over", known.server_until(&[HOST], soon), "warn", "more days"),
+        ("over", known.expired(&[HOST]), "fail", "expired"),
+        ("of another name", known.server(&["other.example.test"]), "fail", "not for www.example.test"),
+        ("of nobody's authority", unknown.server(&[HOST]), "fail", "does not know"),
+    ] {
+        let files = tempfile::tempdir().unwrap();
+        let (certificate, key) = signed.write(files.path(), "site");
+        let trusted = files.path().join("known.pem");
+        std::fs::write(&trusted, &known.pem).unwrap();
+        let site = format!(
+            "[[site]]\nname = \"intranet\"\npublic_url = \"https://{HOST}\"\nbackend_url = \"{}\"\n",
+            backend.url()
+        );
+        let gate = Gate::from_toml(&format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\nworkers = 1\n[server.tls]\nlisten = [\"127.0.0.1:0\"]\ncertificate = \"{}\"\nkey = \"{}\"\n{site}",
+            certificate.display(),
+            key.display()
+        ));
+        std::fs::write(files.path().join("proxy.toml"), &site).unwrap();
+        let examine = |scheme: &str, at: std::net::SocketAddr| -> Vec<Value> {
+            let output = Command::new(assert_cmd::cargo::cargo_bin!("lychgate"))
+                .args(["doctor", "--format", "json", "--pages", "1", "--public", &format!("{scheme}://{at}")])
+                .current_dir(files.path())
+                .env("SSL_CERT_FILE", &trusted)
+                .timeout(Duration::from_secs(60))
+                .output()
+                .unwrap();
+            serde_json::from_slice(&output.stdout)
+                .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+        };
+        let found = examine("https", gate.tls.unwrap());
+        let finding = find(&found, "certificate");
+        assert_eq!(finding["level"], expected, "{name}: {found:#?}");
+        assert!(finding["found"].as_str().unwrap().contains(says), "{name}: {finding}");
+        assert_eq!(finding["next"].is_string(), expected != "ok", "{name}: {finding}");
+        assert_eq!(level(&found, "public side"), if expected == "fail" { "fail" } else { "ok" }, "{name}");
+        // In clear there is none to be seen, which is said.
+        assert_eq!(level(&examine("http", gate.address), "certificate"), "warn", "{name}");
+    }
 }

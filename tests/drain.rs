@@ -4,10 +4,14 @@
 
 mod support;
 
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, mpsc};
 
-use support::gate::Gate;
+use support::gate::{Gate, HOST};
 use support::raw::{Backend, connect, get, ok};
 
 /// A backend that says when it has a request, and answers when it is told to.
@@ -92,4 +96,58 @@ fn a_gate_that_starts_again_serves_who_was_signed_in() {
     let mut wire = connect(gate.address);
     wire.send(get("/docs", &session));
     assert_eq!(wire.response().body, b"ok");
+}
+
+/// `lychgate run` in `folder`, with these sockets handed over as systemd does it; and what it says.
+fn handed(folder: &Path, sockets: [&TcpListener; 2]) -> (Child, impl Iterator<Item = String> + use<>) {
+    let [first, second] = sockets.map(|socket| Stdio::from(OwnedFd::from(socket.try_clone().unwrap())));
+    let mut gate = Command::new("sh")
+        .args(["-c", "LISTEN_FDS=2 LISTEN_PID=$$ exec \"$0\" run 3<&0 4>&1 0</dev/null 1>/dev/null"])
+        .arg(assert_cmd::cargo::cargo_bin!("lychgate"))
+        .current_dir(folder)
+        .stdin(first)
+        .stdout(second)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(gate.stderr.take().unwrap()).lines().map_while(Result::ok);
+    (gate, lines)
+}
+
+#[test]
+fn who_comes_while_a_gate_ends_waits_in_the_socket_for_its_successor() {
+    let (backend, arrivals, go) = waiting();
+    let folder = tempfile::tempdir().unwrap();
+    let toml = format!(
+        "[server]\nlisten = [\"fd:3\", \"fd:4\"]\nworkers = 2\n[[site]]\nname = \"a\"\npublic_url = \"http://{HOST}\"\nbackend_url = \"{}\"\naccess.default = \"public\"\n",
+        backend.url()
+    );
+    std::fs::write(folder.path().join("proxy.toml"), toml).unwrap();
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = sockets.each_ref().map(|socket| socket.local_addr().unwrap());
+
+    let (mut old, mut says) = handed(folder.path(), sockets.each_ref());
+    let mut begun = addresses.map(connect);
+    for wire in &mut begun {
+        wire.send(get("/slow", ""));
+        arrivals.recv().unwrap();
+    }
+    let pid = rustix::process::Pid::from_child(&old);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(says.any(|line| line.contains("stopping")), "it has heard");
+    let mut new: Vec<_> = (0..10).map(|number| connect(addresses[number % 2])).collect();
+    new.iter_mut().for_each(|wire| assert!(wire.send(get("/quick", ""))));
+
+    let (mut next, _said) = handed(folder.path(), sockets.each_ref());
+    for wire in &mut new {
+        assert_eq!(wire.response_to("GET").map(|answer| answer.status()), Some(200), "nobody is lost");
+    }
+    assert!(old.try_wait().unwrap().is_none(), "the old one still has something to end");
+    for wire in &mut begun {
+        go.send(()).unwrap();
+        assert_eq!(wire.response().body, b"at last");
+    }
+    assert!(old.wait().unwrap().success());
+    next.kill().unwrap();
+    next.wait().unwrap();
 }

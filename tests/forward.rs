@@ -330,6 +330,47 @@ fn an_answer_that_can_be_read_in_two_ways_is_none() {
 }
 
 #[test]
+fn what_an_old_backend_says_in_its_own_way_is_read_where_it_is_said_to_and_only_that() {
+    const LENIENT: &str = "access.default = \"public\"\nforward.danger_lenient_answers = true";
+    let head = |lines: &str| format!("HTTP/1.1 200 OK\r\n{lines}\r\nhello");
+    for (name, answer, lenient) in [
+        ("folded", head("X: a\r\n b\r\nContent-Length: 5\r\n"), 200),
+        ("a space before the colon", head("X : a b\r\nContent-Length : 5\r\n"), 200),
+        // What delimits a message is read as strictly as ever, in whichever spelling it came.
+        ("two lengths", head("X: a b\r\nContent-Length : 5\r\nContent-Length: 6\r\n"), 502),
+        ("length and chunks", head("Content-Length: 5\r\nTransfer-Encoding : chunked\r\n"), 502),
+        ("a folded coding", head("Content-Length: 5\r\nTransfer-Encoding:\r\n chunked\r\n"), 502),
+        ("no name", head(": a\r\nContent-Length: 5\r\n"), 502),
+        ("no colon", head("X a\r\nContent-Length: 5\r\n"), 502),
+    ] {
+        let backend = saying_last(answer);
+        let strict = Gate::with(&backend.url(), OPEN);
+        assert_problem(name, &ask(strict.address, get("/a", "")), 502, backend.address());
+        let gate = Gate::with(&backend.url(), LENIENT);
+        let answer = ask(gate.address, get("/a", ""));
+        assert_eq!(answer.status(), lenient, "{name}: {}", answer.text());
+        if lenient == 200 {
+            let value = answer.field("x").unwrap();
+            assert_eq!(value.split_whitespace().collect::<Vec<_>>(), ["a", "b"], "{name}");
+            assert!(!value.contains(['\r', '\n']), "{name}");
+            assert_eq!(answer.body, b"hello", "{name}");
+        }
+    }
+}
+
+#[test]
+fn no_reader_before_the_gate_is_told_another_length_in_another_spelling() {
+    let lines = "Transfer_Encoding: chunked\r\nContent_Length: 50\r\nX_Page: 1\r\nContent-Length: 5\r\n";
+    let backend = saying_last(format!("HTTP/1.1 200 OK\r\n{lines}\r\nhello"));
+    let gate = Gate::with(&backend.url(), OPEN);
+    let answer = ask(gate.address, get("/a", ""));
+    assert_eq!((answer.status(), answer.body.as_slice()), (200, &b"hello"[..]));
+    for (field, expected) in [("transfer_encoding", None), ("content_length", None), ("x_page", Some("1"))] {
+        assert_eq!(answer.field(field).as_deref(), expected, "{field}");
+    }
+}
+
+#[test]
 fn an_answer_that_never_has_a_body_is_read_as_strictly() {
     // Nobody reads a body by these fields, so the library that reads heads does not look at them; but caches do, and the next proxy.
     for (name, lines, passes) in [

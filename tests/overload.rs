@@ -162,6 +162,8 @@ fn connect_all(scene: &mut Scene) {
 }
 
 const SHARE: &str = "forward.requests = { total = 4, strangers = 2 }";
+const ONE_CLIENT: &str = "forward.requests = { total = 8, strangers = 4, per_client = 2 }";
+const BEHIND_A_PROXY: &str = "trusted_proxies = [\"127.0.0.1/32\"]";
 const NO_BOUND: &str = "forward.requests = { total = 0 }";
 
 const ROWS: &[Row] = &[
@@ -193,6 +195,22 @@ const ROWS: &[Row] = &[
         name: "requests, the strangers' share",
         server: "",
         site: SHARE,
+        fill: |scene| scene.strangers(2),
+        request: page,
+        get: [503, 200, 200],
+    },
+    Row {
+        name: "requests, what one client may have of the strangers' share, as others get it",
+        server: BEHIND_A_PROXY,
+        site: ONE_CLIENT,
+        fill: |scene| scene.hold(2, "/open/held", "X-Forwarded-For: 192.0.2.9\r\n"),
+        request: page,
+        get: [200, 200, 200],
+    },
+    Row {
+        name: "requests, what one client may have of the strangers' share, as it gets it itself",
+        server: BEHIND_A_PROXY,
+        site: ONE_CLIENT,
         fill: |scene| scene.strangers(2),
         request: page,
         get: [503, 200, 200],

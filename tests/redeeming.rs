@@ -37,6 +37,7 @@ fn backend(dialogue: &str, cms: &StandIn, timeout: Duration) -> Backend {
         tls: None,
         connect_timeout: Duration::from_secs(5),
         timeout,
+        lenient: false,
     };
     Backend::new(Arc::new(Dialogue::built_in(dialogue).unwrap().unwrap()), settings).unwrap()
 }

@@ -4,11 +4,13 @@
 
 mod support;
 
+use std::io::{Read as _, Write as _};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use http::Method;
 use support::browser::Browser;
 use support::gate::{Gate, HOST};
+use support::raw;
 use support::standin::{Canned, Recorded, StandIn};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -26,6 +28,18 @@ fn gate_at(path: &str, standin: &StandIn, hosting: &str, more: &str) -> Gate {
          backend_url = \"{}\"\nvirtual_hosting = \"{hosting}\"\n[site.access]\ndefault = \"public\"\n{more}",
         standin.url()
     ))
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    file.write_all(text.as_bytes()).unwrap();
+    file.finish().unwrap()
+}
+
+fn gunzip(file: &[u8]) -> String {
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    text
 }
 
 fn last(standin: &StandIn) -> Recorded {
@@ -114,6 +128,17 @@ async fn every_kind_of_body_and_query_comes_back_translated() {
         assert_eq!(got.header("content-length"), Some(want.len().to_string()), "{row}");
         assert_eq!(got.header("transfer-encoding"), None, "{row}");
     }
+    let mut gzipped = browser.clone().with("content-encoding", "gzip");
+    let json = |link: &str| gzip(&format!("{{\"u\": \"{link}\"}}"));
+    gzipped.send(Method::PATCH, "/docs", Some(("application/json", json(&public)))).await;
+    let got = last(&standin);
+    assert_eq!(got.header("content-encoding").as_deref(), Some("gzip"));
+    assert_eq!(gunzip(&got.body), format!("{{\"u\": \"{internal}\"}}"));
+    assert_eq!(got.header("content-length"), Some(got.body.len().to_string()));
+    standin.forget_requests();
+    let broken =
+        gzipped.send(Method::PATCH, "/docs", Some(("application/json", json(&public)[..15].to_vec()))).await;
+    assert_eq!((broken.status.as_u16(), standin.requests().len()), (403, 0), "it cannot be read");
     browser.get("/docs?came_from=/news&u=http%3A//www.example.test/news&path=/docs").await;
     let address = standin.address().to_string().replace(':', "%3A");
     assert_eq!(
@@ -163,6 +188,59 @@ async fn what_may_not_be_posted_may_not_be_posted_in_a_body_that_is_translated()
     let pad = "x".repeat(2000);
     assert_eq!(browser.post("/docs", &[("pad", &pad)]).await.status, 413);
     assert_eq!(standin.requests().len(), 0);
+}
+
+/// A cookie that holds an address is public in the browser, and comes back as it was set.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cookie_comes_back_as_it_was_set() {
+    let standin = StandIn::plone60();
+    let value = format!("http%3A%2F%2F{}%2FPlone%2Fnews", standin.address().to_string().replace(':', "%3A"));
+    standin.answer("/set", Canned::html(200, "").header("set-cookie", &format!("back={value}; Path=/Plone")));
+    let gate = gate(&standin, "rewrite", "");
+    let mut browser = Browser::new(gate.address, HOST);
+    let set = browser.get("/set").await;
+    assert_eq!(set.header("set-cookie"), Some("back=http%3A%2F%2Fwww.example.test%2Fnews; Path=/"));
+    browser.get("/docs").await;
+    assert_eq!(last(&standin).header("cookie"), Some(format!("back={value}")));
+}
+
+/// Fields are not all that an answer says: there are the words behind its status, and a body may come without a type.
+#[test]
+fn no_part_of_an_answer_names_the_inside() {
+    let backend = raw::Backend::answering(|request| {
+        let inside = request.field("host").unwrap();
+        let body = format!("<a href=\"http://{inside}/Plone/x\">");
+        let types = match request.target().trim_start_matches("/Plone") {
+            "/untyped" => "",
+            "/two-types" => "Content-Type: image/png\r\nContent-Type: text/html\r\n",
+            "/trailers" => {
+                return format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n{:x};at=\"{inside}\"\r\n{body}\r\n0\r\nX-Sum: http://{inside}/Plone\r\n\r\n",
+                    body.len()
+                );
+            }
+            "/early" => {
+                return format!(
+                    "HTTP/1.1 103 Early Hints\r\nLink: <http://{inside}/Plone/a.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+            }
+            _ => "Content-Type: text/html\r\n",
+        };
+        format!("HTTP/1.1 500 Broken at {inside}\r\n{types}Content-Length: {}\r\n\r\n{body}", body.len())
+    });
+    let inside = backend.address().to_string();
+    let port = backend.address().port().to_string();
+    for hosting in ["zope", "forwarded", "rewrite"] {
+        let more = format!("virtual_hosting = \"{hosting}\"\n[site.access]\ndefault = \"public\"\n");
+        let gate = Gate::with(&backend.url(), &more);
+        for path in ["/page", "/untyped", "/two-types", "/trailers", "/early"] {
+            let answer = raw::ask(gate.address, raw::get(path, "TE: trailers\r\n"));
+            let said = format!("{answer:?} {}", answer.text());
+            assert!(!said.contains(&inside) && !said.contains(&port), "{hosting} {path}: {said}");
+            assert!(answer.text().contains(&format!("http://{HOST}/x")), "{hosting} {path}: {said}");
+        }
+    }
 }
 
 /// What the gate writes to its log while `work` runs.
@@ -332,12 +410,6 @@ async fn a_backend_that_is_told_its_host_only_shows_no_path_of_its_own() {
 /// facts of other proxies: eight spellings on a page and six files, of which virtual hosting alone lets all through.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_people_typed_does_not_get_out_in_any_mode() {
-    use std::io::{Read as _, Write as _};
-    let gzip = |text: &str| {
-        let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        file.write_all(text.as_bytes()).unwrap();
-        file.finish().unwrap()
-    };
     let standin = StandIn::plone60();
     let (address, url) = (standin.address().to_string(), standin.url());
     let typed = |address: &str, site: &str, name: &str, path: &str| {
@@ -384,11 +456,7 @@ async fn what_people_typed_does_not_get_out_in_any_mode() {
                     assert_eq!(&got.body, body, "{row}: files are not altered");
                     continue;
                 }
-                let mut text = got.text();
-                if name.ends_with(".gz") {
-                    text.clear();
-                    flate2::read::GzDecoder::new(&got.body[..]).read_to_string(&mut text).unwrap();
-                }
+                let text = if name.ends_with(".gz") { gunzip(&got.body) } else { got.text() };
                 assert!(
                     !text.contains(&address) && !text.to_lowercase().contains("plone.internal"),
                     "{row}: {text}"

@@ -15,7 +15,7 @@ use http::Method;
 use serde_json::Value;
 use support::browser::Browser;
 use support::gate::{Gate, HOST};
-use support::raw::{Backend, ask, login};
+use support::raw::{Backend, ask, connect, get, login};
 use support::standin::StandIn;
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -240,15 +240,55 @@ async fn on_a_full_disk_nobody_can_sign_in_everybody_stays_and_room_ends_it() {
     }
 }
 
+#[test]
+fn on_a_full_disk_an_upload_is_refused_whole_and_all_else_goes_on() {
+    let backend = Backend::polite();
+    let folder = folder(&backend.url());
+    let file = folder.path().join("proxy.toml");
+    let toml = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(file, format!("{toml}access.default = \"public\"\n")).unwrap();
+    let gate = Process::start(folder.path(), "trap '' XFSZ; ulimit -S -f 400;");
+    // Of unknown length, so that all of it has to be there before the backend is asked; more than is held in memory.
+    let upload = |size: usize| {
+        let head = format!(
+            "POST /save HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n{size:x}\r\n"
+        );
+        [head.into_bytes(), vec![b'x'; size], b"\r\n0\r\n\r\n".to_vec()].concat()
+    };
+    for _ in 0..3 {
+        let mut wire = connect(gate.address);
+        wire.send(upload(700 << 10));
+        let answer = wire.response_to("POST").expect("an answer");
+        assert_eq!(answer.status(), 500, "{}", answer.text());
+        assert!(answer.field("x-request-id").is_some());
+        assert!(backend.take().is_empty(), "half a file is none");
+        assert_eq!(ask(gate.address, get("/a", "")).status(), 200);
+        assert_eq!(backend.take().len(), 1);
+    }
+    let mut wire = connect(gate.address);
+    wire.send(upload(300 << 10));
+    assert_eq!(wire.response_to("POST").expect("an answer").status(), 200, "what there is room for");
+    assert_eq!(backend.take()[0].body.len(), 300 << 10);
+    let log = gate.log.lock().unwrap();
+    assert!(log.contains("spool_failed") && !log.contains("panicked"), "{log}");
+}
+
 /// What happened to a database, and what ends it.
 struct Mishap {
     name: &'static str,
     /// What is done to the file; what it gives is held until it is over.
     befalls: fn(&Path) -> Box<dyn std::any::Any>,
     /// What `/ready` says of the store.
-    says: &'static [&'static str],
-    /// Takes it back while the gate runs; `None` where the gate has to be stopped for that.
-    ends: Option<fn(&Path)>,
+    says: &'static str,
+    /// What an operator does about it while the gate runs. The copy was made when the first person had signed in.
+    ends: fn(&Path),
+    /// Whether what came after the copy is gone.
+    loses: bool,
+}
+
+/// Writes the copy into the file that is there.
+fn write_copy(file: &Path) {
+    std::fs::write(file, std::fs::read(file.with_extension("copy")).unwrap()).unwrap();
 }
 
 #[tokio::test]
@@ -261,32 +301,61 @@ async fn whatever_befalls_the_database_is_told_and_nobody_who_is_signed_in_notic
                 other.execute_batch("BEGIN IMMEDIATE").unwrap();
                 Box::new(other)
             },
-            says: &["locked by another process"],
-            ends: Some(|_| {}),
+            says: "locked by another process",
+            ends: |_| {},
+            loses: false,
         },
         Mishap {
             name: "deleted",
             befalls: |file| Box::new(std::fs::rename(file, file.with_extension("elsewhere"))),
-            says: &["was moved, deleted or replaced"],
-            ends: Some(|file| std::fs::rename(file.with_extension("elsewhere"), file).unwrap()),
+            says: "was moved, deleted or replaced",
+            ends: |file| std::fs::rename(file.with_extension("elsewhere"), file).unwrap(),
+            loses: false,
         },
         Mishap {
-            name: "another in its place",
+            name: "something else in its place",
             befalls: |file| {
                 std::fs::rename(file, file.with_extension("elsewhere")).unwrap();
-                Box::new(std::fs::copy(file.with_extension("elsewhere"), file))
+                Box::new(std::fs::write(file, "something else"))
             },
-            says: &["was moved, deleted or replaced"],
-            ends: Some(|file| std::fs::rename(file.with_extension("elsewhere"), file).unwrap()),
+            says: "was moved, deleted or replaced",
+            ends: |file| std::fs::rename(file.with_extension("elsewhere"), file).unwrap(),
+            loses: false,
         },
         Mishap {
-            name: "truncated",
+            name: "deleted, and a copy put in its place",
+            befalls: |file| Box::new(std::fs::remove_file(file)),
+            says: "was moved, deleted or replaced",
+            ends: |file| std::fs::rename(file.with_extension("copy"), file).unwrap(),
+            loses: true,
+        },
+        Mishap {
+            name: "truncated, and a copy written over it",
             befalls: |file| Box::new(std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(0)),
-            says: &["is damaged"],
-            ends: None,
+            says: "was overwritten",
+            ends: write_copy,
+            loses: true,
+        },
+        Mishap {
+            name: "garbage of its own size, and a copy written over it",
+            befalls: |file| {
+                Box::new(std::fs::write(file, vec![0xEE; std::fs::metadata(file).unwrap().len() as usize]))
+            },
+            says: "was overwritten",
+            ends: write_copy,
+            loses: true,
+        },
+        Mishap {
+            name: "garbage of its own size, and a copy put in its place",
+            befalls: |file| {
+                Box::new(std::fs::write(file, vec![0xEE; std::fs::metadata(file).unwrap().len() as usize]))
+            },
+            says: "was overwritten",
+            ends: |file| std::fs::rename(file.with_extension("copy"), file).unwrap(),
+            loses: true,
         },
     ];
-    for Mishap { name, befalls, says, ends } in mishaps {
+    for Mishap { name, befalls, says, ends, loses } in mishaps {
         let backend = Backend::polite();
         let mut gate = Gate::with(&backend.url(), "[admin]\nlisten = \"127.0.0.1:0\"");
         let file = gate.folder().join("var/lychgate.db");
@@ -298,6 +367,10 @@ async fn whatever_befalls_the_database_is_told_and_nobody_who_is_signed_in_notic
         };
         let mut person = Browser::new(gate.address, HOST);
         assert_eq!(person.sign_in("jdoe", "Secret1234!").await.status, 303, "{name}");
+        let copied = format!("VACUUM INTO '{}'", file.with_extension("copy").display());
+        rusqlite::Connection::open(&file).unwrap().execute_batch(&copied).unwrap();
+        let mut after = Browser::new(gate.address, HOST);
+        assert_eq!(after.sign_in("after", "Secret1234!").await.status, 303, "{name}");
         let befallen = befalls(&file);
         let began = Instant::now();
         let refused = loop {
@@ -311,29 +384,42 @@ async fn whatever_befalls_the_database_is_told_and_nobody_who_is_signed_in_notic
         assert_eq!(refused.status, 503, "{name}: {}", refused.text());
         assert!(refused.header("retry-after").is_some(), "{name}");
         let (status, said) = ready(&gate);
-        assert!(status == 503 && says.iter().any(|says| said.contains(says)), "{name}: {status} {said}");
+        assert!(status == 503 && said.contains(says), "{name}: {status} {said}");
         assert_eq!(person.get("/docs").await.status, 200, "{name}: who is signed in stays so");
         drop(befallen);
-        match ends {
-            Some(ends) => ends(&file),
-            None => {
-                gate.stop();
-                for kind in ["", "-wal", "-shm"] {
-                    let _ = std::fs::remove_file(format!("{}{kind}", file.display()));
-                }
-                gate.restart();
-            }
-        }
+        ends(&file);
         let began = Instant::now();
         while ready(&gate) != (200, "ok".to_owned()) {
             assert!(began.elapsed() < Duration::from_secs(60), "{name}: {:?}", ready(&gate));
         }
         let mut last = Browser::new(gate.address, HOST);
         assert_eq!(last.sign_in("last", "Secret1234!").await.status, 303, "{name}");
-        let stays = if ends.is_some() { 200 } else { 302 };
-        let mut again = Browser::new(gate.address, HOST);
-        again.cookies = person.cookies;
-        assert_eq!(again.get("/docs").await.status, stays, "{name}");
+        // What the gate now has is what is in the file: also for one that is started on it.
+        for started in [false, true] {
+            if started {
+                gate.restart();
+            }
+            for (whose, cookies, gone) in [
+                ("before", &person.cookies, false),
+                ("after", &after.cookies, loses),
+                ("since", &last.cookies, false),
+            ] {
+                let mut again = Browser::new(gate.address, HOST);
+                again.cookies = cookies.clone();
+                let expected = if gone { 302 } else { 200 };
+                let began = Instant::now();
+                // Other sessions are in use as soon as the file is; that they are the only ones a moment later.
+                while again.get("/docs").await.status != expected {
+                    assert!(began.elapsed() < Duration::from_secs(60), "{name}, {started}: {whose}");
+                }
+            }
+        }
+        gate.stop();
+        let whole: String = rusqlite::Connection::open(&file)
+            .unwrap()
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(whole, "ok", "{name}");
     }
 }
 

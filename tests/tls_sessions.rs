@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use lychgate::clock::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, Tls12Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -106,6 +107,41 @@ fn a_session_is_taken_up_again_with_the_certificate_it_had_and_no_other() {
                 assert_eq!(again, (HandshakeKind::Resumed, status), "{way}, {name}: {path}");
             }
         }
+    }
+}
+
+/// What is good until the year 4000 (see [`Authority`]), in milliseconds.
+const CARDS_END: i64 = 64_060_588_800_000;
+
+#[test]
+fn a_certificate_that_is_over_opens_nothing_on_any_connection_or_session_from_before() {
+    let (authority, visitors, backend) = (Authority::new(), Authority::new(), Backend::polite());
+    let folder = tempfile::tempdir().unwrap();
+    authority.server(&[HOST]).write(folder.path(), "site");
+    let clients = folder.path().join("clients.pem");
+    std::fs::write(&clients, &visitors.pem).unwrap();
+    let gate = gate(folder.path(), &backend, &format!("client_ca = \"{}\"", clients.display()));
+    let card = visitors.client();
+    for (way, version, tls12) in ways() {
+        gate.clock.set(Timestamp::from_millis(CARDS_END - 1));
+        let config = keeper(&authority, version, tls12, Some(&card));
+        assert_eq!(visit(&gate, &config, INSIDE).unwrap(), (HandshakeKind::Full, 200), "{way}");
+        assert_eq!(visit(&gate, &config, INSIDE).unwrap(), (HandshakeKind::Resumed, 200), "{way}");
+        let mut standing = Wire::over(
+            Client { versions: &[version], certificate: Some(&card), ..Client::new(&authority) }
+                .connect(gate.tls.unwrap())
+                .unwrap(),
+        );
+        let mut ask = |path| {
+            standing.send(get(path, ""));
+            standing.response().status()
+        };
+        assert_eq!(ask(INSIDE), 200, "{way}");
+
+        gate.clock.set(Timestamp::from_millis(CARDS_END));
+        assert_eq!(visit(&gate, &config, INSIDE).unwrap(), (HandshakeKind::Resumed, 403), "{way}");
+        assert_eq!(ask(INSIDE), 403, "{way}: the connection still stands");
+        assert_eq!(ask("/a"), 200, "{way}: what needs no certificate needs none");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use lychgate::cms::probe::{Judged, judged};
-use lychgate::cms::{Description, Dialogue};
+use lychgate::cms::{Change, Description, Dialogue, KeptCookies};
 use lychgate::config::{Config, Finding};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,35 @@ pub fn answer(data: &[u8]) {
         assert!(!plain.iter().any(good), "good news of an answer that is nothing in particular: {plain:?}");
         let bare = judged(dialogue, status, &none, b"");
         assert!(!bare.iter().any(good), "good news of a mere status: {bare:?}");
+    }
+}
+
+/// Lines of `Set-Cookie` of a CMS: what is kept of them is its sign-in and nothing else, goes back to it as it came, and survives
+/// being stored.
+pub fn kept(data: &[u8]) {
+    for dialogue in BUILT_IN.iter() {
+        let (rules, mut kept) = (dialogue.credentials(), KeptCookies::default());
+        let lines = data.split(|byte| *byte == b'\n').filter_map(|line| HeaderValue::from_bytes(line).ok());
+        for line in lines {
+            let before = kept.clone();
+            let change = kept.apply_set_cookie(rules, &line);
+            assert!(change != Change::NotOurs || kept == before, "what is not kept changes something");
+            let pair = line.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+            let name = pair.split('=').next().unwrap_or_default().trim();
+            assert!(change == Change::NotOurs || rules.is_credential_cookie(name), "{name} is no sign-in");
+        }
+        let bytes = kept.to_bytes();
+        assert_eq!(KeptCookies::from_bytes(bytes.expose().as_bytes()), Some(kept.clone()));
+        let Some(field) = kept.to_cookie_header() else {
+            assert!(kept.is_empty(), "what is kept cannot be sent");
+            continue;
+        };
+        assert!(field.is_sensitive());
+        for pair in field.as_bytes().split(|byte| *byte == b';') {
+            let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+            let name = std::str::from_utf8(name).expect("text");
+            assert!(rules.is_credential_cookie(name), "{name} was smuggled in");
+        }
     }
 }
 

@@ -62,8 +62,10 @@ fn every_split(origins: &Arc<Origins>, kind: &'static str, data: &[u8]) -> Vec<u
 fn translated(origins: &Arc<Origins>, kind: &'static str, data: &[u8], size: usize) -> Vec<u8> {
     let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
     let mut translation = Translation::of(origins, &headers).expect("forms are translated");
-    let mut out: Vec<Bytes> =
-        data.chunks(size).flat_map(|piece| translation.push(Bytes::copy_from_slice(piece))).collect();
-    out.extend(translation.finish());
+    let mut out = Vec::new();
+    for piece in data.chunks(size) {
+        out.extend(translation.push(Bytes::copy_from_slice(piece)).expect("it is not encoded"));
+    }
+    out.extend(translation.finish().expect("it is not encoded"));
     out.concat()
 }

@@ -14,12 +14,12 @@ mod secrets;
 mod smtp;
 mod wire;
 
-pub use answers::{answer, config, dialogue};
+pub use answers::{answer, config, dialogue, kept};
 pub use fields::{client, conditions, inspect, language};
 pub use inward::{form, multipart};
 pub use mails::mail;
 pub use outward::{coded, headers, html, spelled, styles, text};
-pub use requests::{cookie, host, path};
+pub use requests::{cookie, host, next, path};
 pub use secrets::{password, sealed};
 pub use smtp::smtp;
 pub use wire::{frames, http1, proxy};
@@ -42,6 +42,7 @@ pub const ALL: &[(&str, Property)] = &[
     ("multipart", multipart),
     ("mail", mail),
     ("path", path),
+    ("next", next),
     ("host", host),
     ("cookie", cookie),
     ("http1", http1),
@@ -53,6 +54,7 @@ pub const ALL: &[(&str, Property)] = &[
     ("inspect", inspect),
     ("smtp", smtp),
     ("answer", answer),
+    ("kept", kept),
     ("dialogue", dialogue),
     ("config", config),
     ("sealed", sealed),

@@ -4,6 +4,7 @@ use super::shown;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use lychgate::admit::{CanonicalPath, PublicHost};
+use lychgate::gate::Next;
 use lychgate::session::cookie;
 
 /// A path: canonical is canonical again, and names the same page to who decodes the path as it came, as Zope does.
@@ -41,6 +42,27 @@ fn zope(path: &str) -> Vec<String> {
         }
     }
     way
+}
+
+/// Where to go after signing in: a browser that follows it stays on the host, and in the site; read again it is the same.
+pub fn next(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for (site, page) in [
+        ("", "https://www.example.org/_gate/login"),
+        ("/portal", "https://www.example.org/portal/_gate/login"),
+    ] {
+        let Some(next) = Next::parse(text, site) else { continue };
+        let page: url::Url = page.parse().unwrap();
+        let landed = page.join(next.as_str()).expect("an address");
+        assert_eq!(landed.origin(), page.origin(), "{next:?}");
+        assert!((landed.username(), landed.password()) == ("", None), "{next:?}");
+        assert!(landed.path() == site || landed.path().starts_with(&format!("{site}/")), "{next:?}");
+        assert!(HeaderValue::from_str(next.as_str()).is_ok(), "{next:?}");
+        // As it comes back from the sign-in form; it may have become too long by being encoded.
+        if let Some(again) = Next::parse(next.as_str(), site) {
+            assert_eq!(again, next);
+        }
+    }
 }
 
 /// A host: what is read of it reads the same again, and as any reader of URLs reads it.

@@ -142,9 +142,15 @@ pub fn may_pass(name: &HeaderName) -> bool {
         && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether the field belongs to one connection and is not passed on, in either direction.
+/// Whether the field belongs to one connection and is not passed on, in either direction; nor one that somebody behind the gate, or
+/// before it, may take for it or for a length (`Transfer_Encoding`).
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(&name.as_str())
+    let name = name.as_str();
+    let is_alias = || {
+        let meant = name.replace(is_folded, "-");
+        HOP_BY_HOP.contains(&meant.as_str()) || meant == "content-length"
+    };
+    HOP_BY_HOP.contains(&name) || (is_aliased(name) && is_alias())
 }
 
 /// The fields that a message declares to be its connection's own (RFC 9110, section 7.6.1), and that it may.
@@ -191,6 +197,22 @@ mod tests {
             "origin",
         ] {
             assert!(may_pass(&name(field)), "{field}");
+        }
+    }
+
+    #[test]
+    fn a_field_of_the_connection_is_known_in_every_spelling() {
+        for (field, expected) in [
+            ("connection", true),
+            ("transfer-encoding", true),
+            ("Transfer_Encoding", true),
+            ("transfer.encoding", true),
+            ("Content_Length", true),
+            ("content-length", false),
+            ("Content_Type", false),
+            ("x_page", false),
+        ] {
+            assert_eq!(is_hop_by_hop(&name(field)), expected, "{field}");
         }
     }
 

@@ -120,6 +120,7 @@ impl Client {
             trust,
             source_address,
             tls,
+            lenient,
             connect_timeout,
             timeout,
         } = settings;
@@ -147,8 +148,8 @@ impl Client {
             Ok((name, value))
         });
         Ok(Self {
-            plain: build(None, &tls, connect_timeout, timeout)?,
-            trusted: build(source_address, &tls, connect_timeout, timeout)?,
+            plain: build(None, &tls, lenient, (connect_timeout, timeout))?,
+            trusted: build(source_address, &tls, lenient, (connect_timeout, timeout))?,
             address,
             backends: None,
             standing,
@@ -306,8 +307,8 @@ impl Client {
 fn build(
     source: Option<IpAddr>,
     tls: &ClientConfig,
-    connect: Duration,
-    total: Duration,
+    lenient: bool,
+    (connect, total): (Duration, Duration),
 ) -> Result<reqwest::Client, BackendError> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls.clone())
@@ -315,6 +316,8 @@ fn build(
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .http1_only()
+        .http1_allow_obsolete_multiline_headers_in_responses(lenient)
+        .http1_allow_spaces_after_header_name_in_responses(lenient)
         .pool_max_idle_per_host(0)
         .connect_timeout(connect)
         .timeout(total)

@@ -28,7 +28,8 @@ pub struct CredentialRules {
 impl CredentialRules {
     /// Whether a cookie of this name, coming from a browser, must not reach the CMS. That includes the names
     /// of the fields: a CMS that reads fields, query and cookies as one takes a cookie for the field. And every spelling that
-    /// some CMS takes for one: PHP decodes `%` in names (before 8.0) and reads `.`, blanks and `[` as `_`; ASP.NET minds no case.
+    /// some CMS takes for one: PHP decodes `%` in names (before 8.0), reads `.`, blanks and `[` as `_` and not at all what is before or behind (see
+    /// [`super::paths::is_read_as`]); ASP.NET minds no case.
     pub fn is_credential_cookie(&self, name: &str) -> bool {
         let folded = folded(name);
         self.cookies.iter().any(|cookie| cookie.folded().is(&folded))
@@ -65,7 +66,8 @@ impl CredentialRules {
 
 fn folded(name: &str) -> String {
     let decoded = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
-    decoded.to_ascii_lowercase().replace(['.', ' ', '['], "_")
+    let plain = decoded.trim_start_matches(' ').split('\0').next().unwrap_or_default();
+    plain.to_ascii_lowercase().replace(['.', ' ', '['], "_")
 }
 
 /// The name of a cookie, or its beginning or end, where the CMS makes the rest up (`SSESS*`, `*_session`).
@@ -288,7 +290,7 @@ mod tests {
         let rules = rules();
         assert!(rules.is_credential_cookie("__ac") && rules.is_credential_cookie("__ac_name"));
         assert!(!rules.is_credential_cookie("I18N_LANGUAGE"));
-        for spelling in ["__AC", "%5F_ac", "_.ac", "_ ac", "_[ac", "__ac%5fname"] {
+        for spelling in ["__AC", "%20__ac", "__ac%00x", "%5F_ac", "_.ac", "_ ac", "_[ac", "__ac%5fname"] {
             assert!(rules.is_credential_cookie(spelling), "{spelling}");
         }
     }

@@ -15,7 +15,7 @@ use super::examine::Doctor;
 use super::operation::{
     self, Ground, Operation, SignInVerdict, SignOutVerdict, WhoAmIVerdict, WrittenOperation,
 };
-use super::paths::{FieldRules, PathRules, Suffix, TokenRules};
+use super::paths::{FieldRules, PathRules, Suffix, TokenRules, is_read_as};
 use super::template::Placeholder;
 use super::values::{HeaderKey, StatusSet};
 use super::{TakenOver, Verdict};
@@ -236,7 +236,7 @@ impl Dialogue {
     /// Whether a field of this name, in the query or the body of any request, helps to sign that request in.
     pub fn is_credential_field(&self, name: &str) -> bool {
         let base = self.fields.base(name);
-        self.credentials.fields.iter().any(|field| field == base || field == name)
+        self.credentials.fields.iter().any(|field| is_read_as(base, field) || is_read_as(name, field))
     }
 
     /// Whether a body with this `Content-Type`, posted anywhere, chooses for itself what answers it.

@@ -99,6 +99,8 @@ pub struct BackendSettings {
     pub source_address: Option<IpAddr>,
     /// How the backend's certificate is judged, where its address is https; without it, none is good.
     pub tls: Option<std::sync::Arc<rustls::ClientConfig>>,
+    /// Whether answers with folded fields, or spaces before a colon, are read (`forward.danger_lenient_answers`).
+    pub lenient: bool,
     /// How long a connection may take.
     pub connect_timeout: Duration,
     /// How long a request and the whole of its answer may take, connection included.

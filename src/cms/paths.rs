@@ -81,9 +81,17 @@ impl QueryRule {
     fn holds(&self, segments: &[&str], query: &str) -> bool {
         self.path.is_within(segments)
             && form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
-                name == self.field && self.values.iter().any(|wanted| wanted.eq_ignore_ascii_case(&value))
+                is_read_as(&name, &self.field)
+                    && self.values.iter().any(|wanted| wanted.eq_ignore_ascii_case(&value))
             })
     }
+}
+
+/// Whether some CMS reads the field `name` under the name `field`: PHP overlooks blanks before it and what stands behind a zero byte, and
+/// has `_` for dots and blanks.
+pub(super) fn is_read_as(name: &str, field: &str) -> bool {
+    let plain = name.trim_start_matches(' ').split('\0').next().unwrap_or_default();
+    name == field || plain.chars().map(|c| if matches!(c, '.' | ' ') { '_' } else { c }).eq(field.chars())
 }
 
 /// Where a reset link holds its token, and what a token looks like.
@@ -142,9 +150,11 @@ impl TokenRules {
     /// Checks what serde cannot see.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.characters.contains([Self::BETWEEN, '/', '%', '?', '#'])
-            || !self.characters.chars().all(|c| c.is_ascii_graphic())
+            || !self.characters.chars().all(|c| c.is_ascii_graphic() || c == ' ')
         {
-            return Err("`paths.token.characters` holds visible ASCII without ~ / % ? #".to_owned());
+            return Err(
+                "`paths.token.characters` holds blanks and visible ASCII without ~ / % ? #".to_owned()
+            );
         }
         if self.after.is_none() && self.query.is_empty() && self.parts.is_empty() {
             return Err("`paths.token` needs `after`, `query` or `parts`: where is it?".to_owned());
@@ -537,6 +547,22 @@ mod tests {
         ] {
             assert_eq!(plone.is_credential_field(name), is, "{name}");
         }
+    }
+
+    #[test]
+    fn a_field_is_seen_under_the_names_by_which_php_reads_it() {
+        for (name, is) in [
+            ("pass", true),
+            ("  pass", true),
+            ("pass\0x", true),
+            (" pass\0", true),
+            ("passe", false),
+            ("\0pass", false),
+            ("pass x", false),
+        ] {
+            assert_eq!(is_read_as(name, "pass"), is, "{name:?}");
+        }
+        assert!(is_read_as("a.b", "a_b") && is_read_as("a b", "a_b") && is_read_as("a.b", "a.b"));
     }
 
     #[test]

@@ -300,15 +300,14 @@ fn headers(
 /// The cookies of one operation: what the session keeps, and what the steps set on the way (a load
 /// balancer's mark, a form's own session), forgotten at the end.
 struct Jar {
-    kept: Option<HeaderValue>,
+    kept: KeptCookies,
     passing: Vec<(String, String)>,
     credentials: Vec<SetCookie>,
 }
 
 impl Jar {
     fn new(kept: Option<&KeptCookies>) -> Self {
-        let kept = kept.and_then(KeptCookies::to_cookie_header);
-        Self { kept, passing: Vec::new(), credentials: Vec::new() }
+        Self { kept: kept.cloned().unwrap_or_default(), passing: Vec::new(), credentials: Vec::new() }
     }
 
     fn take(&mut self, set: &[HeaderValue], rules: &CredentialRules) {
@@ -323,8 +322,7 @@ impl Jar {
     }
 
     fn header<V>(&self, step: &Step<V>, filling: &Filling<'_>) -> Option<HeaderValue> {
-        let kept = self.kept.as_ref().and_then(|kept| kept.to_str().ok()).map(str::to_owned);
-        let mut own = KeptCookies::default();
+        let mut own = self.kept.clone();
         for cookie in self.credentials.iter().filter(|_| step.credentials) {
             own.apply(cookie.clone());
         }
@@ -333,7 +331,7 @@ impl Jar {
         let passing = passing.map(|(name, value)| format!("{name}={value}"));
         let added =
             step.cookies.iter().map(|(name, value)| format!("{name}={}", value.fill(filling).expose()));
-        let all = kept.into_iter().chain(own).chain(passing).chain(added).collect::<Vec<_>>().join("; ");
+        let all = own.into_iter().chain(passing).chain(added).collect::<Vec<_>>().join("; ");
         let mut header = HeaderValue::from_str(&all).ok().filter(|header| !header.is_empty())?;
         header.set_sensitive(true);
         Some(header)
@@ -347,6 +345,24 @@ mod tests {
     use super::*;
     use crate::cms::Dialogue;
     use crate::secret::Secret;
+
+    #[test]
+    fn a_step_shows_the_newest_sign_in_and_no_older_one_beside_it() {
+        let plone = Dialogue::built_in("plone").unwrap().unwrap();
+        let mut kept = KeptCookies::default();
+        kept.apply_set_cookie(plone.credentials(), &HeaderValue::from_static("__ac=old"));
+        let mut jar = Jar::new(Some(&kept));
+        jar.take(
+            &[HeaderValue::from_static("__ac=new"), HeaderValue::from_static("lb=1")],
+            plone.credentials(),
+        );
+        let mut step = plone.sign_in.as_ref().unwrap().steps[0].clone();
+        step.cookies.clear();
+        for (credentials, sent) in [(true, "__ac=new; lb=1"), (false, "__ac=old; lb=1")] {
+            step.credentials = credentials;
+            assert_eq!(jar.header(&step, &Filling::default()).unwrap(), sent);
+        }
+    }
 
     proptest! {
         /// Every name and password arrives as it was typed, whatever it holds.

@@ -141,7 +141,9 @@ async fn run(file: &Path, command: Command) -> Result<(), String> {
     let desk = Desk { config, store };
     match command {
         Command::List { site, format } => {
-            let site = site.map(|site| desk.owner(Some(&site))).transpose()?;
+            let anywhere =
+                site.is_none() && desk.config.sites.iter().any(|site| site.as_ref().sign_in == SignIn::Local);
+            let site = if anywhere { None } else { Some(desk.owner(site.as_deref())?) };
             let users = desk.store.list_users(site).await.map_err(|error| error.to_string())?;
             show(&users, format);
             Ok(())

@@ -70,7 +70,7 @@ schema_as!(Backends, one or many SiteUrl);
 
 impl<'de> Deserialize<'de> for Backends {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "an address such as \"http://127.0.0.1:8080/Plone\", or a list of such";
+        let expected = "write an address such as \"http://127.0.0.1:8080/Plone\", or a list of such";
         let texts: Vec<String> = one_or_many(deserializer, expected)?;
         let all = texts.iter().map(|text| text.parse()).collect::<Result<Vec<SiteUrl>, _>>();
         all.and_then(Self::try_from).map_err(de::Error::custom)

@@ -1,5 +1,6 @@
 //! What no section of `proxy.toml` can see by itself: what does not go together, and what had better not be left so.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -7,7 +8,7 @@ use toml::Spanned;
 
 use super::url::Scheme;
 use super::{Config, Finding, SignIn, Site};
-use crate::gate::policy::Access;
+use crate::gate::policy::{self, Access};
 use crate::recovery::Form;
 
 /// The most that `hold_posts` may be, in bytes: so much memory a form may take while it is kept.
@@ -33,6 +34,7 @@ impl<'c> Check<'c> {
             check.password_reset(site);
             check.local_users(site);
             check.openness(site);
+            check.half_closed(site);
         }
         check.shown_twice();
         check.mail();
@@ -261,6 +263,22 @@ impl<'c> Check<'c> {
                 site.name.span().start,
                 format!(
                     "`{folder}/**` is public, and the CMS finds there what lies elsewhere, too (`{folder}/secret/a` is `/secret/a`); everyone sees in that way what it shows without signing in: close it in the CMS, or name by rules what stays inside, for they hold there as well"
+                ),
+            );
+        }
+    }
+
+    /// A page that a rule closes at its own address alone, where the CMS shows it by any of its views, too.
+    fn half_closed(&mut self, site: &Site) {
+        let anyone = policy::From { client: Ipv4Addr::UNSPECIFIED.into(), certificate: false };
+        let asks = |path: &str| site.access.access(path.as_bytes(), anyone);
+        let mut pages = site.access.rules.iter().filter_map(|rule| rule.path.page());
+        let Some(page) = pages.find(|page| asks(page) > asks(&format!("{page}/view"))) else { return };
+        if self.config.dialogue(site).is_ok_and(|dialogue| dialogue.paths().acquires()) {
+            self.warn(
+                site.name.span().start,
+                format!(
+                    "a rule closes `{page}` and nothing below it, but the CMS shows the same page at `{page}/view` and other addresses; write \"{page}/**\""
                 ),
             );
         }

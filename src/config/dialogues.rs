@@ -45,7 +45,7 @@ impl Config {
             let start = written.span().start;
             let mut error = |file: &Path, text: &str, within: usize, error: DialogueError| {
                 let offset = if error.offset == 0 { within } else { error.offset };
-                findings.push(Finding::error(file, text, offset, finding::explain(&error.message)));
+                findings.push(Finding::error(file, text, offset, finding::explain(&error.message, "")));
             };
             match written.as_ref().file().map(|name| self.folder.join(name)) {
                 None => {

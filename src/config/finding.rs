@@ -74,14 +74,50 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The message for an operator: what the TOML reader said, with the nearest known key.
-pub(super) fn explain(message: &str) -> String {
+/// The message for an operator: what the TOML reader said of `place`, in words of ours, with what to write instead. A value of the wrong
+/// type is not repeated: it may be a secret.
+pub(super) fn explain(message: &str, place: &str) -> String {
+    let message = message.trim_end();
     let mut words = message.split('`');
-    let (Some("unknown field "), Some(key)) = (words.next(), words.next()) else {
-        return message.trim_end().to_owned();
-    };
+    let (what, word) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let known: Vec<&str> = words.skip(1).step_by(2).collect();
-    format!("there is no key `{key}` here; {}", nearest(key, &known))
+    match what {
+        "unknown field " => format!("there is no key `{word}` here; {}", nearest(word, &known)),
+        "unknown variant " => format!("there is no choice `{word}` here; {}", nearest(word, &known)),
+        "missing field " => format!("`{word}` is missing here; write {word} = …"),
+        "duplicate key" if !place.is_empty() => format!("`{place}` is there twice; keep one"),
+        "invalid IP address syntax" => format!(
+            "`{}` is no network; write it like \"192.0.2.0/24\", \"192.0.2.7/32\" or \"2001:db8::/32\"",
+            place.trim_matches(['"', '\''])
+        ),
+        _ => match wanted(message) {
+            None => message.to_owned(),
+            Some("a sequence") if place.starts_with('[') && !place.starts_with("[[") => {
+                format!("there may be several of these, so each begins with two brackets: [{place}]")
+            }
+            Some("a sequence") if place.starts_with("[[") => {
+                "there is only one of these, so it has one bracket on either side".to_owned()
+            }
+            Some("a sequence") => "a list belongs here; write it in brackets, such as [\"…\"]".to_owned(),
+            Some("a string") => "a text belongs here; write it in quotes".to_owned(),
+            Some("a boolean") => "write true or false here, without quotes".to_owned(),
+            Some("u16") => "a whole number from 0 to 65535 belongs here, without quotes".to_owned(),
+            Some("u32" | "u64" | "usize") => "a whole number belongs here, without quotes".to_owned(),
+            Some(table) if table == "a map" || table.starts_with("struct ") => {
+                "a table belongs here; write it in braces, such as { … = … }".to_owned()
+            }
+            Some(wanted) => format!("{wanted} belongs here"),
+        },
+    }
+}
+
+/// What a value of the wrong kind should have been; what it was is left out.
+fn wanted(message: &str) -> Option<&str> {
+    let (found, wanted) = message.split_once(", expected ")?;
+    ["invalid type: ", "invalid value: ", "invalid length "]
+        .iter()
+        .any(|kind| found.starts_with(kind))
+        .then_some(wanted)
 }
 
 /// `did you mean …?` where one of `known` is near, else the whole list.

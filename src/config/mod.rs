@@ -90,8 +90,18 @@ impl Config {
     /// # Errors
     /// Everything found that keeps the gate from starting. Warnings alone are no error; they come with the configuration.
     pub fn read(file: &Path) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
-        let text = std::fs::read_to_string(file).map_err(|error| {
+        let bytes = std::fs::read(file).map_err(|error| {
             vec![Finding::error(file, "", 0, format!("cannot be read: {error}; name another file with --config, or see that this one is there and may be read"))]
+        })?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let good = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes());
+            vec![Finding::error(
+                file,
+                &text,
+                good,
+                "is no text in UTF-8 from here on; save it in that encoding".to_owned(),
+            )]
         })?;
         let folder = file.parent().map(Path::to_owned).unwrap_or_default();
         Self::parse(file, &text, folder)
@@ -103,8 +113,9 @@ impl Config {
     /// As [`Config::read`].
     pub fn parse(file: &Path, text: &str, folder: PathBuf) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
         let mut config: Self = toml::from_str(text).map_err(|error| {
-            let offset = error.span().map_or(0, |span| span.start);
-            vec![Finding::error(file, text, offset, explain(error.message()))]
+            let span = error.span().unwrap_or_default();
+            let place = text.get(span.clone()).unwrap_or_default();
+            vec![Finding::error(file, text, span.start, explain(error.message(), place))]
         })?;
         if let Some(templates) = &mut config.pages.templates {
             *templates = folder.join(&templates);

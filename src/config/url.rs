@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::values::deserialize_from_str;
+use super::values::{deserialize_from_str, without_user};
 use crate::admit::PublicHost;
 
 /// How a site is spoken to.
@@ -100,7 +100,8 @@ impl FromStr for SiteUrl {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = |what: &str| {
             Err(format!(
-                "`{text}` {what}; write it like \"https://www.example.org\" or \"http://127.0.0.1:8080/Plone\""
+                "`{}` {what}; write it like \"https://www.example.org\" or \"http://127.0.0.1:8080/Plone\"",
+                without_user(text)
             ))
         };
         let Some((scheme, rest)) = text.split_once("://") else { return wrong("has no scheme") };

@@ -3,6 +3,8 @@
 //! Each is a type of its own that is parsed when the file is read, so that a mistake is reported
 //! with its line and nobody parses it again later.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -133,7 +135,8 @@ pub struct Rates(pub Vec<Rate>);
 
 impl<'de> Deserialize<'de> for Rates {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let texts: Vec<String> = one_or_many(deserializer, "a rate such as \"5/10m\", or a list of rates")?;
+        let texts: Vec<String> =
+            one_or_many(deserializer, "write a rate such as \"5/10m\", or a list of rates")?;
         texts.iter().map(|text| text.parse().map_err(de::Error::custom)).collect::<Result<_, _>>().map(Self)
     }
 }
@@ -157,8 +160,8 @@ pub(crate) fn one_or_many<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 /// Where a secret is to be found: in the file itself, in another file, or in the environment.
-#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "a text, { file = \"…\" } or { env = \"…\" }")]
+#[derive(Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
 pub enum SecretSource {
     /// Written out in `proxy.toml`.
     Text(String),
@@ -169,19 +172,45 @@ pub enum SecretSource {
 }
 
 /// `{ file = "…" }`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct SecretFile {
     /// The path, relative to the folder of `proxy.toml`.
     pub file: PathBuf,
 }
 
 /// `{ env = "…" }`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct SecretEnv {
     /// The variable's name.
     pub env: String,
+}
+
+impl<'de> Deserialize<'de> for SecretSource {
+    /// By hand, since a struct may also be read from a list, and then `["…"]` would be a secret taken for the name of a file.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Text(String),
+            Table(BTreeMap<String, String>),
+        }
+        let wrong = || de::Error::custom("write a text, { file = \"…\" } or { env = \"…\" }");
+        match Written::deserialize(deserializer).map_err(|_| wrong())? {
+            Written::Text(text) => Ok(Self::Text(text)),
+            Written::Table(table) => {
+                let mut entries = table.into_iter();
+                match (entries.next(), entries.next()) {
+                    (Some((key, value)), None) if key == "file" => {
+                        Ok(Self::File(SecretFile { file: value.into() }))
+                    }
+                    (Some((key, env)), None) if key == "env" => Ok(Self::Env(SecretEnv { env })),
+                    _ => Err(wrong()),
+                }
+            }
+        }
+    }
 }
 
 impl fmt::Debug for SecretSource {
@@ -238,6 +267,17 @@ pub(crate) use deserialize_from_str;
 
 deserialize_from_str!(Span, Size, Rate);
 schema_as!(Rates, one or many String);
+
+/// An address as a message may show it: without a user and password, should somebody have written them.
+pub(crate) fn without_user(text: &str) -> Cow<'_, str> {
+    match text.rsplit_once('@') {
+        None => Cow::Borrowed(text),
+        Some((before, rest)) => {
+            let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://"));
+            Cow::Owned(format!("{}…@{rest}", scheme.unwrap_or_default()))
+        }
+    }
+}
 
 fn split_number(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit())?;

@@ -1,8 +1,8 @@
 //! How many requests the backends of one site work on at once, and who is turned away when they have enough.
 //!
 //! A Zope works on 4 to 8 requests, and what else comes waits in it in the order in which it came: whoever is signed in behind every
-//! stranger. So strangers have a share of their own, beyond which no more of them get there, and all together have a bound
-//! ([`Bounds`]). What is beyond is answered by the gate at once; it neither waits nor reaches a backend.
+//! stranger. So strangers have a share of their own, beyond which no more of them get there; one client network may have half of that
+//! share, so that one busy robot is not all the strangers there are; and all together have a bound ([`Bounds`]). What is beyond is answered by the gate at once; it neither waits nor reaches a backend.
 //!
 //! A request is counted from when it is whole to when its answer begins. That is when a thread of the CMS has to do with it: waitress
 //! and ZServer take requests and pass answers on beside their threads. So who sends slowly, or reads slowly, takes nobody's place;
@@ -13,6 +13,7 @@
 //! it with its last byte. All workers count at the same place: one atomic, exact, changed once before and once after. The count
 //! belongs to the site and outlives a reload; the bounds are those of the configuration that a request goes by.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Fault;
+use crate::limits::crowd::{Crowd, Slots};
 
 /// When who was turned away may come back.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -34,6 +36,7 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 pub struct Bounds {
     total: u32,
     strangers: u32,
+    per_client: u32,
 }
 
 /// As it stands in `proxy.toml`. 0 switches a bound off.
@@ -44,9 +47,13 @@ struct Written {
     total: Option<u32>,
     /// Of whoever is not signed in; a quarter of the total.
     strangers: Option<u32>,
+    /// Of those, from one client network (an IPv4 address, or the first 64 bits of an IPv6 address); half of them, or 8 where that is more.
+    per_client: Option<u32>,
 }
 
 const TOTAL: u32 = 1024;
+/// A browser asks for 6 at once on HTTP/1.1; no client is given less by itself, if strangers have as many.
+const ONE_BROWSER: u32 = 8;
 
 impl TryFrom<Written> for Bounds {
     type Error = String;
@@ -61,22 +68,33 @@ impl TryFrom<Written> for Bounds {
                 "strangers = {strangers} is more than all together may have, total = {total}; write less, such as {share}"
             ));
         }
-        Ok(Self { total, strangers })
+        let half = strangers.div_ceil(2).max(ONE_BROWSER).min(strangers);
+        let per_client = written.per_client.unwrap_or(half);
+        if strangers > 0 && per_client > strangers {
+            return Err(format!(
+                "per_client = {per_client} is more than all strangers together may have, strangers = {strangers}; write less, such as {half}"
+            ));
+        }
+        Ok(Self { total, strangers, per_client })
     }
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { total: TOTAL, strangers: TOTAL / 4 }
+        Self { total: TOTAL, strangers: TOTAL / 4, per_client: TOTAL / 8 }
     }
 }
 
 impl Bounds {
     /// Whether one more may come to those that `here` counts.
     fn admit(self, here: u64, class: Class) -> bool {
-        let below = |bound: u32, count: u64| bound == 0 || count < u64::from(bound);
         below(self.total, all(here)) && (class == Class::Known || below(self.strangers, strangers(here)))
     }
+}
+
+/// Whether one more is within a bound; 0 is none.
+fn below(bound: u32, count: u64) -> bool {
+    bound == 0 || count < u64::from(bound)
 }
 
 /// Whose a request is.
@@ -125,6 +143,8 @@ const fn strangers(here: u64) -> u64 {
 #[derive(Debug, Default)]
 pub struct Load {
     here: AtomicU64,
+    /// The strangers among them, by client. As many as 256 are here by default, so that two clients hardly ever meet in both slots.
+    clients: Crowd<{ 1 << 12 }>,
     strangers_refused: AtomicU64,
     known_refused: AtomicU64,
     /// Turned away, and not in the log yet.
@@ -174,17 +194,22 @@ pub struct Entry {
     load: Arc<Load>,
     bounds: Bounds,
     class: Class,
+    /// Where a stranger is counted.
+    at: Option<Slots>,
 }
 
 impl Entry {
-    /// To the backends that `load` counts for.
-    pub fn new(load: Arc<Load>, bounds: Bounds, class: Class) -> Self {
-        Self { load, bounds, class }
+    /// For `client`, to the backends that `load` counts for.
+    pub fn new(load: Arc<Load>, bounds: Bounds, class: Class, client: IpAddr) -> Self {
+        let at = (class == Class::Stranger && bounds.per_client > 0).then(|| load.clients.slots(client));
+        Self { load, bounds, class, at }
     }
 
     /// Whether there is room at present.
     pub fn has_room(&self) -> bool {
-        self.bounds.admit(self.load.here.load(Ordering::Relaxed), self.class)
+        let count = |at| self.load.clients.count(at) as u64;
+        self.at.is_none_or(|at| below(self.bounds.per_client, count(at)))
+            && self.bounds.admit(self.load.here.load(Ordering::Relaxed), self.class)
     }
 
     /// Counts it, until the slot is dropped.
@@ -192,10 +217,18 @@ impl Entry {
     /// # Errors
     /// [`Fault::Overloaded`] when there are as many as may be.
     pub fn enter(self) -> Result<Slot, Fault> {
-        let Self { load, bounds, class } = self;
+        let Self { load, bounds, class, at } = self;
+        // Dropped where it turns out that there is no room, which takes it back.
+        let client = at.map(|at| Seat { load: Arc::clone(&load), at });
+        if client
+            .as_ref()
+            .is_some_and(|seat| !below(bounds.per_client, seat.load.clients.enter(seat.at) as u64))
+        {
+            return Err(Fault::Overloaded);
+        }
         let more = |here| bounds.admit(here, class).then_some(here.wrapping_add(class.one()));
         match load.here.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
-            Ok(_) => Ok(Slot { load, class }),
+            Ok(_) => Ok(Slot { load, class, _client: client }),
             Err(_) => Err(Fault::Overloaded),
         }
     }
@@ -205,7 +238,7 @@ impl Entry {
     pub(super) fn enter_late(self) -> Result<Slot, Fault> {
         match self.class {
             Class::Stranger => self.enter(),
-            Class::Known => Self { bounds: Bounds { total: 0, strangers: 0 }, ..self }.enter(),
+            Class::Known => Self { bounds: Bounds { total: 0, strangers: 0, per_client: 0 }, ..self }.enter(),
         }
     }
 }
@@ -215,6 +248,7 @@ impl Entry {
 pub struct Slot {
     load: Arc<Load>,
     class: Class,
+    _client: Option<Seat>,
 }
 
 impl Drop for Slot {
@@ -223,29 +257,51 @@ impl Drop for Slot {
     }
 }
 
+/// The same, as it is counted for its client.
+#[derive(Debug)]
+struct Seat {
+    load: Arc<Load>,
+    at: Slots,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.load.clients.leave(self.at);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn bounds(text: &str) -> Result<Bounds, String> {
         toml::from_str(text).map_err(|error: toml::de::Error| error.message().to_owned())
     }
 
     #[test]
-    fn strangers_have_a_quarter_unless_it_is_said() {
+    fn strangers_have_a_quarter_and_one_client_half_of_it_unless_it_is_said() {
         for (text, expected) in [
-            ("", Ok((1024, 256))),
-            ("total = 100", Ok((100, 25))),
-            ("total = 2", Ok((2, 1))),
-            ("strangers = 40", Ok((1024, 40))),
-            ("total = 40\nstrangers = 40", Ok((40, 40))),
-            ("strangers = 0", Ok((1024, 0))),
-            ("total = 0", Ok((0, 0))),
-            ("total = 0\nstrangers = 9", Ok((0, 9))),
+            ("", Ok((1024, 256, 128))),
+            ("total = 100", Ok((100, 25, 13))),
+            ("total = 40", Ok((40, 10, 8))),
+            ("total = 2", Ok((2, 1, 1))),
+            ("strangers = 40", Ok((1024, 40, 20))),
+            ("strangers = 40\nper_client = 40", Ok((1024, 40, 40))),
+            ("per_client = 0", Ok((1024, 256, 0))),
+            ("total = 40\nstrangers = 40", Ok((40, 40, 20))),
+            ("strangers = 0", Ok((1024, 0, 0))),
+            ("strangers = 0\nper_client = 5", Ok((1024, 0, 5))),
+            ("total = 0", Ok((0, 0, 0))),
+            ("total = 0\nstrangers = 9", Ok((0, 9, 8))),
+            ("strangers = 40\nper_client = 41", Err("per_client = 41 is more than all strangers together")),
             ("total = 40\nstrangers = 41", Err("strangers = 41 is more than all together may have")),
         ] {
             match (bounds(text), expected) {
-                (Ok(bounds), Ok(pair)) => assert_eq!((bounds.total, bounds.strangers), pair, "{text}"),
+                (Ok(bounds), Ok(three)) => {
+                    assert_eq!((bounds.total, bounds.strangers, bounds.per_client), three, "{text}");
+                }
                 (Err(error), Err(says)) => assert!(error.contains(says), "{text}: {error}"),
                 (got, _) => panic!("{text}: {got:?}"),
             }
@@ -266,7 +322,7 @@ mod tests {
             ("nothing", "total = 0", &[Stranger; 9], [true, true]),
         ] {
             let (bounds, load) = (bounds(text).unwrap(), Arc::new(Load::default()));
-            let entry = |class| Entry::new(Arc::clone(&load), bounds, class);
+            let entry = |class| Entry::new(Arc::clone(&load), bounds, class, ONE);
             let slots: Vec<Slot> = come.iter().map(|class| entry(*class).enter().unwrap()).collect();
             assert_eq!([Stranger, Known].map(|class| entry(class).has_room()), expected, "{name}");
             assert_eq!([Stranger, Known].map(|class| entry(class).enter().is_ok()), expected, "{name}");
@@ -282,9 +338,42 @@ mod tests {
     }
 
     #[test]
+    fn one_client_leaves_room_to_other_strangers_and_has_it_again_afterwards() {
+        use Class::{Known, Stranger};
+        let (bounds, load) = (bounds("strangers = 4\nper_client = 2").unwrap(), Arc::new(Load::default()));
+        let entry =
+            |class, client: &str| Entry::new(Arc::clone(&load), bounds, class, client.parse().unwrap());
+        for round in 0..3 {
+            let one = [(); 2].map(|()| entry(Stranger, "2001:db8::1").enter().unwrap());
+            for _ in 0..9 {
+                assert!(
+                    !entry(Stranger, "2001:db8::2").has_room(),
+                    "{round}: its neighbour is the same client"
+                );
+                assert!(
+                    entry(Stranger, "2001:db8::2").enter().is_err(),
+                    "{round}: and refusals count for nothing"
+                );
+            }
+            assert!(
+                entry(Known, "2001:db8::1").enter().is_ok(),
+                "{round}: who is signed in there is no stranger"
+            );
+            let other = [(); 2].map(|()| entry(Stranger, "192.0.2.1").enter().unwrap());
+            assert!(
+                entry(Stranger, "192.0.2.2").enter().is_err(),
+                "{round}: all strangers have what they may"
+            );
+            drop(other);
+            assert!(entry(Stranger, "192.0.2.2").enter().is_ok(), "{round}");
+            drop(one);
+        }
+    }
+
+    #[test]
     fn an_upload_of_who_is_signed_in_is_let_in_at_its_end() {
         let (bounds, load) = (bounds("total = 1").unwrap(), Arc::new(Load::default()));
-        let entry = |class| Entry::new(Arc::clone(&load), bounds, class);
+        let entry = |class| Entry::new(Arc::clone(&load), bounds, class, ONE);
         let _full = entry(Class::Known).enter().unwrap();
         assert!(entry(Class::Known).enter_late().is_ok());
         assert!(entry(Class::Stranger).enter_late().is_err());
@@ -298,7 +387,7 @@ mod tests {
                 let load = &load;
                 scope.spawn(move || {
                     for _ in 0..20_000 {
-                        let slot = Entry::new(Arc::clone(load), bounds, Class::ALL[number % 2]).enter();
+                        let slot = Entry::new(Arc::clone(load), bounds, Class::ALL[number % 2], ONE).enter();
                         assert!(load.in_flight(Class::Stranger) <= 3);
                         assert!(all(load.here.load(Ordering::Relaxed)) <= 5);
                         drop(slot);

@@ -42,7 +42,7 @@ pub use self::pool::Security;
 use self::pool::{Connection, Line};
 pub use self::settings::{HealthCheck, HealthPath, Pause, Settings};
 pub(crate) use self::spool::Memory;
-pub use self::spool::{Strangers, spool};
+pub use self::spool::{Strangers, UNREADABLE, spool};
 pub(crate) use self::standing::Seat;
 pub use self::standing::{Member, Standing, Whom};
 pub use self::tunnel::{tunnel, upgrade_token};

@@ -115,10 +115,11 @@ impl Line {
         let stream = within(limit, TcpStream::connect(address)).await?.map_err(Fault::Connect)?;
         stream.set_nodelay(true).map_err(Fault::Connect)?;
         let pool = Arc::downgrade(&self.pool);
-        let Some(security) = &self.member.security else { return speak(stream, pool).await };
+        let lenient = self.settings.danger_lenient_answers;
+        let Some(security) = &self.member.security else { return speak(stream, pool, lenient).await };
         let connector = TlsConnector::from(Arc::clone(&security.config));
         let handshake = connector.connect(security.name.clone(), stream);
-        speak(within(limit, handshake).await?.map_err(Fault::Connect)?, pool).await
+        speak(within(limit, handshake).await?.map_err(Fault::Connect)?, pool, lenient).await
     }
 }
 
@@ -141,12 +142,17 @@ impl Security {
     }
 }
 
-async fn speak<S>(stream: S, pool: Weak<Pool>) -> Result<Connection, Fault>
+async fn speak<S>(stream: S, pool: Weak<Pool>, lenient: bool) -> Result<Connection, Fault>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // The buffer must hold the largest head and is what one read of a body can bring.
-    let handshake = http1::Builder::new().max_buf_size(64 * 1024).handshake(TokioIo::new(stream));
+    let mut builder = http1::Builder::new();
+    builder
+        .max_buf_size(64 * 1024)
+        .allow_obsolete_multiline_headers_in_responses(lenient)
+        .allow_spaces_after_header_name_in_responses(lenient);
+    let handshake = builder.handshake(TokioIo::new(stream));
     let (sender, connection) = handshake.await.map_err(Fault::BrokenOff)?;
     let task = tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {

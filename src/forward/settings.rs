@@ -30,12 +30,15 @@ pub struct Settings {
     pub body_rate: Size,
     /// The authorities by which an https backend's certificate is judged, PEM; those the system trusts.
     pub ca: Option<PathBuf>,
-    /// How many requests the backends may work on at once; 1024, and 256 of strangers.
+    /// How many requests the backends may work on at once; 1024, 256 of strangers, and 128 of one client among them.
     pub requests: Bounds,
     /// How much of a body of unknown length, or of one that is translated on its way, is held in memory before it goes to a file; 256 KiB.
     pub spool_above: Size,
     /// Whether who is signed in keeps their backend, of several, while it is up; no. For a CMS that remembers people in one process.
     pub sticky: bool,
+    /// Whether answers of an old backend are read whose head has folded fields, or spaces before a colon; no: they are 502. What reads
+    /// such a head otherwise than this gate may find another message in it (CVE-2019-16276).
+    pub danger_lenient_answers: bool,
     /// Asks every backend for a page from time to time; off: a backend is judged by how it serves visitors.
     pub health_check: Option<HealthCheck>,
 }
@@ -54,6 +57,7 @@ impl Default for Settings {
             requests: Bounds::default(),
             spool_above: Size::bytes(256 << 10),
             sticky: false,
+            danger_lenient_answers: false,
             health_check: None,
         }
     }

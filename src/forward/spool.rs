@@ -92,11 +92,14 @@ fn networks() -> MutexGuard<'static, BTreeMap<u128, usize>> {
     NETWORKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A body is said to be compressed and cannot be unpacked.
+pub const UNREADABLE: Fault = Fault::BodyRefused("it cannot be decoded");
+
 /// Reads `incoming` to its end and makes it, translated where it has to be, a body of known length.
 ///
 /// # Errors
 /// [`Fault::BodyTooLarge`] past the site's limit, [`Fault::ClientBody`] when the client breaks off or stands still,
-/// [`Fault::BodyRefused`] as `inspect` says, [`Fault::Spool`] when the disk is full.
+/// [`Fault::BodyRefused`] as `inspect` says or as it cannot be decoded, [`Fault::Spool`] when the disk is full.
 pub async fn spool(
     mut incoming: Incoming,
     settings: &Settings,
@@ -122,7 +125,7 @@ pub async fn spool(
         match &mut translation {
             None => kept.add(&data).await?,
             Some(translation) => {
-                for piece in translation.push(data) {
+                for piece in translation.push(data).map_err(|_| UNREADABLE)? {
                     kept.add(&piece).await?;
                 }
             }
@@ -131,8 +134,10 @@ pub async fn spool(
     if let Some(inspect) = &mut inspect {
         inspect.finish().map_err(Fault::BodyRefused)?;
     }
-    for piece in translation.iter_mut().flat_map(Translation::finish) {
-        kept.add(&piece).await?;
+    if let Some(translation) = &mut translation {
+        for piece in translation.finish().map_err(|_| UNREADABLE)? {
+            kept.add(&piece).await?;
+        }
     }
     kept.into_body().await
 }

@@ -44,6 +44,7 @@ pub use self::next::Next;
 use self::policy::Access;
 pub use self::site::Site;
 use crate::admit::{self, Admitted, CanonicalPath, Refusal};
+use crate::clock::Timestamp;
 use crate::cms::TakenOver;
 use crate::endpoints;
 use crate::forward::Upstream;
@@ -73,9 +74,17 @@ pub enum Transport {
     Plain,
     /// TLS.
     Tls {
-        /// Whether the visitor showed a certificate, which was then found good.
-        certificate: bool,
+        /// Until when the certificate is good that the visitor showed, and that was found good then. It is asked at every request:
+        /// neither a connection nor a TLS session that is taken up again makes it last longer.
+        certificate: Option<Timestamp>,
     },
+}
+
+impl Transport {
+    /// Whether the visitor has shown a certificate that is good `now`.
+    fn has_certificate(self, now: Timestamp) -> bool {
+        matches!(self, Self::Tls { certificate: Some(ends) } if now < ends)
+    }
 }
 
 /// What `HEAD` gets in place of a body, whose length the head has told. hyper leaves it out by itself in HTTP/1 only; in
@@ -154,7 +163,7 @@ impl Worker {
                 None => caller.problem(None, ErrorKind::Misdirected, None, "misdirected"),
                 Some((site, upstream, path)) => {
                     let session = shared.sessions.find_in(&site.name, &site.cookies, &parts.headers);
-                    let certificate = matches!(arrival.transport, Transport::Tls { certificate: true });
+                    let certificate = arrival.transport.has_certificate(shared.clock.now());
                     let visit = Visit { caller, site, path, client: admitted.client, certificate, session };
                     secure = site.is_secure() && arrival.transport != Transport::Plain;
                     entry.site = &site.name;

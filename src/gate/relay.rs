@@ -69,7 +69,7 @@ pub(super) async fn relay(visit: &Visit<'_>, pass: Pass, upstream: &Upstream, se
     }
     let class = if visit.session.is_some() || pass == Pass::Trusted { Class::Known } else { Class::Stranger };
     let bounds = upstream.settings().requests;
-    let entry = Entry::new(Arc::clone(&visit.site.load), bounds, class);
+    let entry = Entry::new(Arc::clone(&visit.site.load), bounds, class, visit.client.ip());
     if !entry.has_room() {
         return overloaded(visit, class);
     }
@@ -194,7 +194,7 @@ async fn request_body(
             if let Some(inspect) = &mut inspect {
                 inspect.inspect(&bytes).and_then(|()| inspect.finish()).map_err(Fault::BodyRefused)?;
             }
-            return Ok((RequestBody::Full(forward::full(translated(translation, bytes))), None));
+            return Ok((RequestBody::Full(forward::full(translated(translation, bytes)?)), None));
         }
     };
     match framing {
@@ -220,11 +220,11 @@ async fn request_body(
     }
 }
 
-fn translated(translation: Option<Translation>, bytes: Bytes) -> Bytes {
-    let Some(mut translation) = translation else { return bytes };
-    let mut pieces = translation.push(bytes);
-    pieces.extend(translation.finish());
-    pieces.concat().into()
+fn translated(translation: Option<Translation>, bytes: Bytes) -> Result<Bytes, Fault> {
+    let Some(mut translation) = translation else { return Ok(bytes) };
+    let mut pieces = translation.push(bytes).map_err(|_| forward::UNREADABLE)?;
+    pieces.extend(translation.finish().map_err(|_| forward::UNREADABLE)?);
+    Ok(pieces.concat().into())
 }
 
 /// What the client may not say itself: who it is, and that it is trusted.
@@ -277,6 +277,7 @@ fn cookies(visit: &Visit<'_>, session: Option<&Arc<Session>>) -> Option<HeaderVa
     let is_credential =
         |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| rules.is_credential_cookie(name));
     let theirs = cookie::strip(visit.headers(), is_credential);
+    let theirs = theirs.map(|theirs| visit.site.origins.cookies_to_internal(&theirs).unwrap_or(theirs));
     let kept = session.and_then(|session| KeptCookies::cookie_header(&session.kept()));
     match (theirs, kept) {
         (Some(theirs), Some(kept)) => {
@@ -384,6 +385,8 @@ async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
     let (mut parts, body) = response.into_parts();
     // The backend's version is its own; in ZServer's HTTP/1.0 every browser would have to connect anew for every request.
     parts.version = Version::HTTP_11;
+    // The words behind its status are the backend's own, too, and nobody reads them.
+    parts.extensions = http::Extensions::new();
     // Those of the backend's connection are not the client's.
     let nominated = nominated(&parts.headers);
     let hops: Vec<HeaderName> = parts
@@ -402,7 +405,13 @@ async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
         keep_private(&mut parts.headers);
     }
     let origins = &visit.site.origins;
-    let plan = rewrite::plan(origins, visit.path, &parts.headers);
+    let plan = match rewrite::plan(origins, visit.path, &parts.headers) {
+        // There is nothing to be looked at.
+        Plan::Unnamed(_) if matches!(parts.status, StatusCode::NOT_MODIFIED | StatusCode::NO_CONTENT) => {
+            Plan::Pass
+        }
+        plan => plan,
+    };
     let guard = Guard::of(visit);
     let leaks = rewrite::response_headers(origins, plan, &mut parts.headers);
     if parts.status == StatusCode::NOT_MODIFIED

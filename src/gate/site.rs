@@ -108,6 +108,7 @@ impl Site {
             },
             source_address: site.password_reset.source_address,
             tls,
+            lenient: site.forward.danger_lenient_answers,
             connect_timeout: site.forward.connect_timeout.as_duration(),
             timeout: site.forward.response_timeout.as_duration(),
         };

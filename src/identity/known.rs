@@ -73,8 +73,8 @@ pub fn cookie(visit: &Visit<'_>, typed: &str, account: &str) -> Option<HeaderVal
 /// From now on no browser is known to `account`: its password was set anew, perhaps because somebody else had it.
 pub async fn forget_all(visit: &Visit<'_>, account: &str) {
     let (shared, account) = (visit.shared(), account::canonical(account));
-    let revoked = shared.browsers.revoke_browsers(key(&visit.site.users, &account), shared.clock.now());
-    if let Err(error) = revoked.await {
+    let key = key(&visit.site.users, &account);
+    if let Err(error) = shared.browsers.revoke_browsers(key, shared.clock.now()).await {
         tracing::error!(id = visit.caller.request_id, %error, "known browsers cannot be forgotten in the store");
     }
 }
@@ -106,8 +106,8 @@ fn open(visit: &Visit<'_>, text: &str) -> Option<Entry> {
     serde_json::from_slice(&plain).ok()
 }
 
-/// What the store knows an account by, at whichever of the sites that share it: the site whose users they are, and the account's
-/// canonical name. A site's name has no slash, so no two are the same.
+/// What the store knows an account by, of which this is the canonical name, at whichever of the sites that share `users`. The name of
+/// a site or of users has no slash, so no two are the same.
 pub fn key(users: &str, account: &str) -> String {
     format!("{users}/{account}")
 }

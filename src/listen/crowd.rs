@@ -1,16 +1,15 @@
 //! How many connections there are, in all and from one client, counted without a lock.
 //!
-//! Every worker counts at the same place. A client is a network: one IPv4 address, or the /64 that one IPv6 customer has. The
-//! counts stand in two tables, each with its own secret hash; a client is over its limit only when both of its counts are, so
-//! strangers who happen to share one slot with a crowd are not turned away, and no list of clients grows.
+//! Every worker counts at the same place.
 
-use std::hash::{BuildHasher as _, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::limits::crowd::{self, Slots};
 
 /// `server.connections` of `proxy.toml`: how many there may be at once. 0 switches a limit off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -29,28 +28,21 @@ impl Default for Settings {
     }
 }
 
-/// Slots of one table. With 1,000 clients at their limit, one in 270 others shares both slots with some of them.
-const SLOTS: usize = 1 << 14;
+/// With 1,000 clients at their limit, one in 270 others shares both slots with some of them.
+type Clients = crowd::Crowd<{ 1 << 14 }>;
 
 /// The connections there are.
 pub(super) struct Crowd {
     limits: Settings,
     total: AtomicUsize,
     turned_away: AtomicUsize,
-    tables: [Table; 2],
-}
-
-struct Table {
-    hash: RandomState,
-    counts: Vec<AtomicUsize>,
+    clients: Clients,
 }
 
 impl Crowd {
     pub(super) fn new(limits: Settings) -> Arc<Self> {
-        let table =
-            || Table { hash: RandomState::new(), counts: (0..SLOTS).map(|_| AtomicUsize::new(0)).collect() };
         let zero = || AtomicUsize::new(0);
-        Arc::new(Self { limits, total: zero(), turned_away: zero(), tables: [table(), table()] })
+        Arc::new(Self { limits, total: zero(), turned_away: zero(), clients: Clients::default() })
     }
 
     /// Counts a connection; `None` when there are as many as may be.
@@ -60,9 +52,7 @@ impl Crowd {
 
     /// Counts a connection of this client; `None` when it has as many as it may.
     pub(super) fn seat(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
-        let network = network(client);
-        let slots = self.tables.each_ref().map(|table| slot(&table.hash, network));
-        self.place(Count::Client(slots), self.limits.per_client)
+        self.place(Count::Client(self.clients.slots(client)), self.limits.per_client)
     }
 
     /// Counts a connection that is told there is no room; `None` when enough are being told.
@@ -72,19 +62,13 @@ impl Crowd {
 
     fn place(self: &Arc<Self>, count: Count, most: usize) -> Option<Place> {
         // Counted first and looked at then: two workers at once cannot both take the last place.
-        let before = self.counters(count).map(|counter| counter.fetch_add(1, Ordering::Relaxed)).min();
-        let place = Place { crowd: Arc::clone(self), count };
-        (most == 0 || before.is_some_and(|before| before < most)).then_some(place)
-    }
-
-    fn counters(&self, count: Count) -> impl Iterator<Item = &AtomicUsize> {
-        let (single, slots) = match count {
-            Count::Total => (Some(&self.total), None),
-            Count::TurnedAway => (Some(&self.turned_away), None),
-            Count::Client(slots) => (None, Some(slots)),
+        let before = match count {
+            Count::Total => self.total.fetch_add(1, Ordering::Relaxed),
+            Count::TurnedAway => self.turned_away.fetch_add(1, Ordering::Relaxed),
+            Count::Client(slots) => self.clients.enter(slots),
         };
-        let tables = self.tables.iter().zip(slots.into_iter().flatten());
-        single.into_iter().chain(tables.filter_map(|(table, slot)| table.counts.get(slot)))
+        let place = Place { crowd: Arc::clone(self), count };
+        (most == 0 || before < most).then_some(place)
     }
 }
 
@@ -95,7 +79,7 @@ const MOST_TURNED_AWAY: usize = 64;
 enum Count {
     Total,
     TurnedAway,
-    Client([usize; 2]),
+    Client(Slots),
 }
 
 /// A connection that is counted until this is dropped.
@@ -106,21 +90,11 @@ pub(super) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        for counter in self.crowd.counters(self.count) {
-            counter.fetch_sub(1, Ordering::Relaxed);
+        match self.count {
+            Count::Total => drop(self.crowd.total.fetch_sub(1, Ordering::Relaxed)),
+            Count::TurnedAway => drop(self.crowd.turned_away.fetch_sub(1, Ordering::Relaxed)),
+            Count::Client(slots) => self.crowd.clients.leave(slots),
         }
-    }
-}
-
-fn slot(hash: &RandomState, network: u128) -> usize {
-    usize::try_from(hash.hash_one(network) % SLOTS as u64).unwrap_or(0)
-}
-
-/// One IPv4 address, or an IPv6 /64.
-fn network(client: IpAddr) -> u128 {
-    match client.to_canonical() {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => Ipv6Addr::to_bits(address) >> 64 << 64,
     }
 }
 
@@ -130,18 +104,6 @@ mod tests {
 
     fn of(text: &str) -> IpAddr {
         text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_client_is_one_ipv4_address_or_one_64_of_ipv6() {
-        for (name, one, other, same) in [
-            ("neighbours", "192.0.2.1", "192.0.2.2", false),
-            ("mapped", "192.0.2.1", "::ffff:192.0.2.1", true),
-            ("one customer", "2001:db8::1", "2001:db8::ffff:1", true),
-            ("two customers", "2001:db8::1", "2001:db8:0:1::1", false),
-        ] {
-            assert_eq!(network(of(one)) == network(of(other)), same, "{name}");
-        }
     }
 
     #[test]

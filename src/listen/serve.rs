@@ -16,6 +16,7 @@ use super::socket::{Bound, Socket};
 use super::tls::{H2, Tls};
 use super::{Stop, http1, http2, proxy};
 use crate::gate::{Arrival, Transport, Worker};
+use crate::tls::Inspected;
 
 /// What is said when there is no room. Short enough for any socket to take at once.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 45\r\nRetry-After: 10\r\nCache-Control: no-store\r\nConnection: close\r\n\r\nToo many visitors at once. Try again shortly.";
@@ -101,6 +102,8 @@ impl Entrance {
         let mut until = self.stopped.clone();
         loop {
             tokio::select! {
+                // First, so that who comes now waits in the socket for the next gate, where it was handed over.
+                biased;
                 () = told(&mut until) => return,
                 accepted = self.next(&listener) => if let Err(error) = accepted {
                     // Out of file descriptors, most likely: those in use come back by themselves.
@@ -206,7 +209,9 @@ impl Entrance {
             () = told(&mut stopped) => return Ok(()),
         };
         let (_, session) = stream.get_ref();
-        arrival.transport = Transport::Tls { certificate: session.peer_certificates().is_some() };
+        // What cannot be read is none; rustls has read it.
+        let shown = session.peer_certificates().and_then(|chain| Inspected::of(chain.first()?).ok());
+        arrival.transport = Transport::Tls { certificate: shown.map(|shown| shown.ends) };
         if session.alpn_protocol() == Some(H2) {
             http2::serve(stream, arrival, &self.worker, &mut stopped).await
         } else {

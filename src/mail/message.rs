@@ -179,6 +179,7 @@ impl Walk<'_> {
         let form = Form {
             charset: attribute("charset"),
             joined: is("format", "flowed") && is("delsp", "yes"),
+            folded: rewrite::is_folded(&media_type(part)),
             links: is_html.then_some(self.links),
         };
         let transfer = match part.encoding {

@@ -98,6 +98,16 @@ fn links_are_public_in_every_encoding_and_structure() {
             "Content-Type: text/plain; format=flowed; DelSp=yes\n\nSee https://www.example.org/x\n> also https://www.example.org\n-- \nme \n",
         ),
         (
+            "a calendar, in which a line is folded inside the name",
+            "Content-Type: text/calendar; charset=utf-8\n\nBEGIN:VCALENDAR\nURL:http://cms.inte\n rnal:8080/Plone/x\nX:folded\n  as before\n",
+            "Content-Type: text/calendar; charset=utf-8\n\nBEGIN:VCALENDAR\nURL:https://www.example.org/x\nX:folded\n  as before\n",
+        ),
+        (
+            "a mail address that is hidden from harvesters",
+            "Content-Type: text/html\n\n<a href=\"&#109;ailto&#58;a&#64;&#99;&#109;&#115;&#46;&#105;&#110;&#116;&#101;&#114;&#110;&#97;&#108;\">\n",
+            "Content-Type: text/html\n\n<a href=\"&#109;ailto&#58;a&#64;www&#46;example&#46;org\">\n",
+        ),
+        (
             "flowed without joined lines",
             "Content-Type: text/plain; format=flowed\n\nSee \nhttp://cms.internal:8080/Plone/x \nnow\n",
             "Content-Type: text/plain; format=flowed\n\nSee \nhttps://www.example.org/x \nnow\n",

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::links::Links;
-use crate::rewrite::{Rewritten, Sites};
+use crate::rewrite::{self, Rewritten, Sites};
 
 /// How a text is written down: what its `Content-Type` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(super) struct Form<'a> {
     /// `format=flowed; delsp=yes` (RFC 3676): a space before a line end joins two lines and is no part of the text, so that an
     /// address may be broken anywhere.
     pub(super) joined: bool,
+    /// A calendar or an address card, in which long lines are folded anywhere.
+    pub(super) folded: bool,
     /// HTML: the links in it that begin at the CMS's root.
     pub(super) links: Option<&'a Links>,
 }
@@ -30,7 +32,29 @@ const LONGEST_FLOWED: usize = 70;
 
 /// Internal → public in a decoded text. Every byte that is no address stays, in whatever charset.
 pub(super) fn rewrite<'a>(sites: &Sites, text: &'a [u8], form: Form<'_>) -> Rewritten<'a> {
-    if form.joined { flowed(sites, text, form) } else { in_charset(sites, text, form) }
+    if form.folded {
+        folded(sites, text, form)
+    } else if form.joined {
+        flowed(sites, text, form)
+    } else {
+        in_charset(sites, text, form)
+    }
+}
+
+/// Joins the lines that are folded, and folds those anew that have changed.
+fn folded<'a>(sites: &Sites, text: &'a [u8], form: Form<'_>) -> Rewritten<'a> {
+    let (mut replaced, mut out) = (0_usize, Vec::with_capacity(text.len()));
+    for line in rewrite::folded_lines(text) {
+        let joined = rewrite::joined_line(line, |line| {
+            let done = in_charset(sites, line, form);
+            replaced = replaced.saturating_add(done.replaced);
+            (done.replaced > 0).then(|| done.text.into_owned())
+        });
+        out.extend_from_slice(joined.as_deref().unwrap_or(line));
+    }
+    let done = in_charset(sites, &out, form);
+    let (text, more) = (done.text.into_owned(), done.replaced);
+    Rewritten { text: Cow::Owned(text), replaced: replaced.saturating_add(more), remaining: done.remaining }
 }
 
 fn in_charset<'a>(sites: &Sites, text: &'a [u8], form: Form<'_>) -> Rewritten<'a> {

@@ -7,6 +7,8 @@ pub mod access;
 pub mod audit;
 pub mod metrics;
 
+use std::io::IsTerminal as _;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
@@ -64,6 +66,8 @@ pub fn start(settings: &Settings) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(level))
         .with_writer(std::io::stderr)
+        // Colours are for people; in a file or journal they are noise that no search expects.
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false);
     // A log that was started before stays: that is so only in tests.
     let _ = match settings.format {

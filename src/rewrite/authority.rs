@@ -1,6 +1,8 @@
 //! The authority of an address: which host stands there, with which port, and whether it ends where it seems to.
 
-use super::spelling::{Left, Read, Sym, is_host_byte, is_host_char, left, read, symbol};
+use super::spelling::{
+    Left, Read, Sym, dot, first_letter, is_host_byte, is_host_char, left, letter, read, symbol, unspelled,
+};
 
 /// Where something stands: from, to.
 pub(super) type Span = (usize, usize);
@@ -14,6 +16,8 @@ pub(super) struct Name {
     pub(super) ports: Vec<u16>,
     /// Whether `//host` without a port is ours.
     pub(super) without_port: bool,
+    /// Whether `http://host` without a port is ours, which it is wherever `//host` is.
+    pub(super) with_scheme: bool,
     /// Whether the bare word `host` without a port is ours.
     pub(super) as_word: bool,
     /// Whether `host:port` without `//` is ours.
@@ -56,29 +60,61 @@ impl Name {
         if text.get(at..plain).is_some_and(|seen| seen.eq_ignore_ascii_case(&self.host)) {
             return Ok(Host { end: plain, dot: None });
         }
-        let mut next = at;
-        let mut dot = None;
-        for &wanted in &self.host {
-            if is_host_byte(wanted) {
-                match text.get(next) {
-                    Some(byte) if byte.eq_ignore_ascii_case(&wanted) => next = next.saturating_add(1),
-                    None if !end => return Err(Miss::More),
-                    _ => return Err(Miss::No),
+        let (label, rest) = self.label();
+        let mut next = at.saturating_add(label.len());
+        let mut spelled = None;
+        // A first label is searched for in plain letters, or by its first letter spelled.
+        let rest = match text.get(at) {
+            Some(b'%' | b'\\' | b'&') if let Some(&first @ b'a'..=b'z') = label.first() => {
+                match first_letter(text, at, end, first) {
+                    Sym::Yes(len) => next = at.saturating_add(len),
+                    Sym::No => return Err(Miss::No),
+                    Sym::More => return Err(Miss::More),
                 }
-                continue;
+                self.host.get(1..).unwrap_or_default()
             }
-            let len = match symbol(text, next, end, wanted) {
+            _ => {
+                let seen = text.get(at..next.min(text.len())).unwrap_or_default();
+                if !label.get(..seen.len()).is_some_and(|label| label.eq_ignore_ascii_case(seen)) {
+                    return Err(Miss::No);
+                }
+                if seen.len() < label.len() {
+                    return Err(if end { Miss::No } else { Miss::More });
+                }
+                rest
+            }
+        };
+        let is_bracketed = self.host.first() == Some(&b'[');
+        for &wanted in rest {
+            let sym = match wanted {
+                wanted if is_bracketed && is_host_byte(wanted) => unspelled(text, next, end, wanted),
+                b'.' => dot(text, next, end),
+                wanted if is_host_byte(wanted) => letter(text, next, end, wanted),
+                wanted => symbol(text, next, end, wanted),
+            };
+            let len = match sym {
                 Sym::Yes(len) => len,
                 Sym::No => return Err(Miss::No),
                 Sym::More => return Err(Miss::More),
             };
             let after = next.saturating_add(len);
             if wanted == b'.' {
-                dot.get_or_insert((next, after));
+                spelled.get_or_insert((next, after));
             }
             next = after;
         }
-        Ok(Host { end: next, dot })
+        Ok(Host { end: next, dot: spelled })
+    }
+
+    /// The letters and digits that it begins with, and the rest.
+    pub(super) fn label(&self) -> (&[u8], &[u8]) {
+        let length = self.host.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        self.host.split_at_checked(length).unwrap_or_default()
+    }
+
+    /// Whether it is an IPv6 address without brackets.
+    pub(super) fn is_in_groups(&self) -> bool {
+        self.host.contains(&b':') && self.host.first() != Some(&b'[')
     }
 
     /// Whether this host, left as it is at `at`, says something about the inside: a secret one anywhere, another one with
@@ -91,13 +127,11 @@ impl Name {
         if left(text, at) == Left::Host {
             return false;
         }
-        if let Sym::Yes(len) = symbol(text, host.end, true, b':') {
-            let digits = text.get(host.end.saturating_add(len)..).unwrap_or_default();
-            let count = digits.iter().take(6).take_while(|byte| byte.is_ascii_digit()).count();
-            let port = digits.get(..count).and_then(|digits| std::str::from_utf8(digits).ok());
-            if port.and_then(|port| port.parse().ok()).is_some_and(|port| self.ports.contains(&port)) {
-                return true;
-            }
+        if let Sym::Yes(len) = symbol(text, host.end, true, b':')
+            && let Ok((Some(port), _)) = number(text, host.end.saturating_add(len), true)
+            && self.ports.contains(&port)
+        {
+            return true;
         }
         let is_longer = match read(text, host.end, true) {
             Read::Char(0x2e, len) => {
@@ -134,18 +168,11 @@ impl Name {
             Sym::No => {}
             Sym::Yes(len) => {
                 let digits = at.saturating_add(len);
-                let rest = text.get(digits..).unwrap_or_default();
-                let count = rest.iter().take(6).take_while(|byte| byte.is_ascii_digit()).count();
-                if rest.get(count).is_none() && !end && count < 6 {
-                    return Err(Miss::More);
-                }
-                if count > 0 {
-                    let port = rest.get(..count).and_then(|digits| std::str::from_utf8(digits).ok());
-                    let port = port.and_then(|digits| digits.parse().ok());
+                let (port, after) = number(text, digits, end)?;
+                if after > digits {
                     if !with_port || !port.is_some_and(|port| self.ports.contains(&port)) {
                         return Err(Miss::No);
                     }
-                    let after = digits.saturating_add(count);
                     return ends_authority(text, after, end)
                         .map(|()| Port { end: after, colon: Some((at, digits)) });
                 }
@@ -163,6 +190,26 @@ impl Name {
         }
         ends_authority(text, at, end).map(|()| Port { end: at, colon: None })
     }
+}
+
+/// The number that the digits at `at` make, in any spelling, and where they end.
+fn number(text: &[u8], at: usize, end: bool) -> Result<(Option<u16>, usize), Miss> {
+    /// No port has more. What is longer is none, wherever it ends.
+    const MOST: usize = 6;
+    let (mut value, mut next) = (0_u32, at);
+    for _ in 0..MOST {
+        let (digit, len) = match text.get(next) {
+            Some(byte) if byte.is_ascii_digit() => (u32::from(*byte), 1),
+            _ => match read(text, next, end) {
+                Read::More => return Err(Miss::More),
+                Read::Char(c @ 0x30..=0x39, len) => (c, len),
+                _ => break,
+            },
+        };
+        value = value.saturating_mul(10).saturating_add(digit.saturating_sub(0x30));
+        next = next.saturating_add(len);
+    }
+    Ok((u16::try_from(value).ok(), next))
 }
 
 /// Refuses what makes the authority before `at` a longer or another one.

@@ -276,6 +276,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_has_no_type_is_looked_at() {
+        let png = b"\x89PNG\r\n\x1a\n http://localhost:8088/Plone/x".as_slice();
+        let pdf = b"%PDF-1.7 /URI (http://localhost:8088/Plone/x)".as_slice();
+        let wide: Vec<u8> = "see localhost:8088".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let public: Vec<u8> = "see public.example.org".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (row, given, want) in [
+            (
+                "a page",
+                b"<a href=/Plone/x>http://localhost:8088/Plone/y</a>".as_slice(),
+                b"<a href=/x>https://public.example.org/y</a>".as_slice(),
+            ),
+            ("a short one", b"localhost:8088", b"public.example.org"),
+            ("a picture", png, png),
+            ("a document", pdf, pdf),
+            ("in UTF-16", &wide, &public),
+            ("nothing", b"", b""),
+        ] {
+            for size in [1, 7, usize::MAX] {
+                let got =
+                    bytes(&frames(Plan::Unnamed(None), pieces(given, size.min(given.len().max(1)))).await);
+                assert_eq!(got, want, "{row}, in pieces of {size}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_in_a_calendar_is_found_across_its_folds() {
+        let given =
+            vec![data("URL:http://local\r\n"), data(" host:8088/Plone/x\r\nUID:a@localhost:8088\r\n")];
+        let got = frames(Plan::Folded(None), given).await;
+        assert_eq!(text(&got), "URL:https://public.example.org/x\r\nUID:a@public.example.org\r\n");
+    }
+
+    #[tokio::test]
     async fn what_breaks_off_stays_broken_off() {
         let got = frames(Plan::Text(None), vec![data("abc http://local"), Err("reset")]).await;
         assert_eq!(text(&got), "abc ", "what was held back might have been an internal name");

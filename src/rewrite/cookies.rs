@@ -26,7 +26,8 @@ pub fn set_cookie(origins: &Origins, value: &HeaderValue) -> Option<HeaderValue>
                 has_secure = true;
                 push(&mut out, part);
             }
-            b"path" => match origins.cookie_path(value) {
+            // Browsers take a quote for the beginning of a path that is none; old backends mean the path in it (RFC 2109).
+            b"path" => match origins.cookie_path(unquoted(value)) {
                 Some(path) => push(&mut out, &[b" Path=".as_slice(), &path].concat()),
                 None => push(&mut out, part),
             },
@@ -38,6 +39,10 @@ pub fn set_cookie(origins: &Origins, value: &HeaderValue) -> Option<HeaderValue>
         push(&mut out, b" Secure");
     }
     HeaderValue::from_bytes(&out).ok()
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 fn push(out: &mut Vec<u8>, attribute: &[u8]) {
@@ -70,6 +75,7 @@ mod tests {
             ("domain", LOCAL, "a=1; domain = .localhost ;Path=/", "a=1;Path=/; Secure"),
             ("internal path", LOCAL, "a=1; path=/Plone/docs; secure", "a=1; Path=/docs; secure"),
             ("internal root", LOCAL, "a=1; Path=/Plone", "a=1; Path=/; Secure"),
+            ("a path in quotes", LOCAL, "a=1; Version=1; Path=\"/Plone\"", "a=1; Version=1; Path=/; Secure"),
             ("another path", LOCAL, "a=1; Path=/Plonex", "a=1; Path=/Plonex; Secure"),
             (
                 "address in the value",

@@ -12,7 +12,7 @@
 //! are other hosts, and `/Plonex` is another path.
 
 use super::authority::{Miss, Name, Span, USERINFO, has_userinfo};
-use super::spelling::{self, LONGEST, Left, Read, Sym, is_host_byte, read, symbol};
+use super::spelling::{self, LONGEST, Left, Read, Sym, read, symbol};
 
 /// What addresses become.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) struct Grammar {
 pub(super) enum Paths {
     /// Nowhere.
     Nowhere,
-    /// In CSS's `url(…)` and `@import "…"`, and in an XML element `href`.
+    /// In CSS's `url(…)` and `@import "…"`, in an XML element `href`, and where a script or style sheet says where its source is.
     Links,
     /// At the beginning of each string, as in an import map.
     Strings,
@@ -71,6 +71,8 @@ pub(super) struct Found {
     port_colon: Option<Span>,
     /// The slash the prefix begins with; set only if the prefix was found.
     prefix_slash: Option<Span>,
+    /// Whether what follows would become user information if nothing kept it from the host.
+    apart: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +105,9 @@ pub(super) const BEFORE_HOST: usize = 5 + 3 * LONGEST;
 /// The most bytes before a match that can bear on it.
 pub(super) const CONTEXT: usize = if spelling::LEFT > USERINFO + 16 { spelling::LEFT } else { USERINFO + 16 };
 
+/// How many characters behind a path that goes may be looked at for an at sign.
+const USER: usize = 32;
+
 macro_rules! need {
     ($sym:expr) => {
         match $sym {
@@ -118,26 +123,33 @@ impl Found {
     pub(super) fn has_prefix(&self) -> bool {
         self.prefix_slash.is_some()
     }
+
+    /// Whether a slash is written behind it that was not there.
+    pub(super) fn is_kept_apart(&self) -> bool {
+        self.apart
+    }
 }
 
 impl Grammar {
     /// The longest a match and what must be seen behind it can be.
     pub(super) fn longest(&self) -> usize {
-        let symbols = |name: &Name| name.host.iter().filter(|byte| !is_host_byte(**byte)).count();
-        let host = self
-            .names
-            .iter()
-            .map(|name| name.host.len().saturating_add(symbols(name).saturating_mul(LONGEST)));
+        // Each character may be spelled.
+        let host = self.names.iter().map(|name| name.host.len());
         let length = |segments: &[Vec<u8>]| {
-            segments.iter().map(|segment| segment.len().saturating_add(LONGEST)).sum::<usize>()
+            segments.iter().map(|segment| segment.len().saturating_add(1)).sum::<usize>()
         };
         let others = self.others.iter().map(|(prefix, _)| length(prefix)).max().unwrap_or(0);
         let prefix = length(&self.prefix).max(length(&self.spared)).max(others);
-        // Scheme, colon, slashes; host; its dot, colon and port; the prefix; two characters behind.
-        BEFORE_HOST
-            .saturating_add(host.max().unwrap_or(0))
-            .saturating_add(LONGEST.saturating_mul(4).saturating_add(6))
+        // Host; its dot, colon and port; the prefix; two characters behind.
+        let characters = host
+            .max()
+            .unwrap_or(0)
+            .saturating_add(2)
+            .saturating_add(6)
             .saturating_add(prefix)
+            .saturating_add(2);
+        // And before all that scheme, colon, slashes; behind it what may be user information.
+        BEFORE_HOST.saturating_add(LONGEST.saturating_mul(characters.saturating_add(USER)))
     }
 
     /// Which bytes a match can start with.
@@ -163,7 +175,7 @@ impl Grammar {
         }
         for name in self.names.iter().filter(|name| name.site == 0 && name.only_scheme.is_none()) {
             let ports = name.ports.iter().map(|port| format!(":{port}"));
-            for port in ports.chain(name.without_port.then(String::new)) {
+            for port in ports.chain(name.with_scheme.then(String::new)) {
                 let mut tail = [name.host.as_slice(), port.as_bytes()].concat();
                 for segment in &self.prefix {
                     tail.push(b'/');
@@ -243,16 +255,29 @@ impl Grammar {
 
     fn bare(&self, text: &[u8], start: usize, end: bool) -> Step {
         let first = text.get(start).map(u8::to_ascii_lowercase);
-        let starts = |name: &Name| name.host.first().copied() == first || name.host.first() == Some(&b'[');
+        let is_spelled = matches!(first, Some(b'%' | b'&' | b'\\'));
+        let starts = |name: &Name| {
+            is_spelled || name.host.first().copied() == first || name.host.first() == Some(&b'[')
+        };
         if !self.names.iter().any(starts) {
             return Step::No;
         }
         let kind = match spelling::left(text, start) {
             Left::Host => return Step::No,
+            // The rest of an IPv6 address, which is not for this grammar to take apart.
+            _ if matches!(text.get(..start), Some([.., b'[' | b':'])) && self.in_groups(text, start) => {
+                return Step::No;
+            }
             Left::At if has_userinfo(text, start) => Kind::User,
             left => Kind::Word { after_slash: left == Left::Slash },
         };
         self.authority(text, start, start, kind, None, end)
+    }
+
+    /// Whether an IPv6 address without brackets stands at `start`.
+    fn in_groups(&self, text: &[u8], start: usize) -> bool {
+        let mut words = self.names.iter().filter(|name| name.is_in_groups());
+        words.any(|name| name.at(text, start, true).is_ok())
     }
 
     fn authority(
@@ -273,6 +298,7 @@ impl Grammar {
                 let (portless, with_port) = match kind {
                     // A path segment that happens to be called like the host is not an address.
                     Kind::Word { after_slash } => (name.as_word && !after_slash, name.as_authority),
+                    Kind::Url { .. } => (name.with_scheme, true),
                     _ => (name.without_port, true),
                 };
                 name.port(text, host.end, portless, with_port, end).map(|port| (host, port))
@@ -287,6 +313,7 @@ impl Grammar {
                         dot: host.dot,
                         port_colon: port.colon,
                         prefix_slash: None,
+                        apart: false,
                     };
                     match self.with_prefix(text, found, end) {
                         Step::Found(found) if name.only_prefix && !found.has_prefix() => {}
@@ -321,12 +348,18 @@ impl Grammar {
 
     /// Takes the prefix into a match if it stands behind it.
     fn with_prefix(&self, text: &[u8], found: Found, end: bool) -> Step {
-        let (prefix, _) = self.site(found.site);
+        let (prefix, target) = self.site(found.site);
         if prefix.is_empty() {
             return Step::Found(found);
         }
         match prefix_at(prefix, text, found.end, end) {
-            Prefix::Ends(slash, end) => Step::Found(Found { end, prefix_slash: Some(slash), ..found }),
+            Prefix::Ends(slash, after) => {
+                let apart =
+                    if target.prefix.is_empty() { becomes_user(text, after, end) } else { Some(false) };
+                apart.map_or(Step::More, |apart| {
+                    Step::Found(Found { end: after, prefix_slash: Some(slash), apart, ..found })
+                })
+            }
             Prefix::More => Step::More,
             Prefix::No => Step::Found(found),
         }
@@ -360,6 +393,7 @@ impl Grammar {
                 dot: None,
                 port_colon: None,
                 prefix_slash: Some(slash),
+                apart: false,
             })
         };
         if self.prefix.is_empty() {
@@ -441,7 +475,29 @@ impl Grammar {
                 out.extend_from_slice(slash);
             }
         }
+        if found.apart {
+            spelling::respell(slash, b'/', out);
+        }
     }
+}
+
+/// Whether what stands at `at`, behind a path that goes, is user information once it stands behind the host: `/Plone&@evil.example` is a path
+/// of ours, `https://www.example.org&@evil.example` is another's host. What is too long to tell is taken for that. `None`: more bytes tell.
+fn becomes_user(text: &[u8], at: usize, end: bool) -> Option<bool> {
+    let mut next = at;
+    for _ in 0..USER {
+        match read(text, next, end) {
+            Read::More => return None,
+            Read::Char(0x40, _) => return Some(true),
+            // What ends an authority (WHATWG's URL standard, section 4.4), or the value that it stands in.
+            Read::Char(0..=0x20 | 0x22 | 0x23 | 0x27 | 0x2f | 0x3c | 0x3e | 0x3f | 0x5c | 0x60, _)
+            | Read::End => {
+                return Some(false);
+            }
+            Read::Char(_, len) => next = next.saturating_add(len),
+        }
+    }
+    Some(true)
 }
 
 /// Whether the match stands where a letter begins a tag and a digit or bracket does not: `<10.0.0.5 onclick=…>` is text to a browser
@@ -477,12 +533,16 @@ pub(super) fn prefix_at(prefix: &[Vec<u8>], text: &[u8], at: usize, end: bool) -
         let name = next.saturating_add(len);
         slash.get_or_insert((next, name));
         next = name.saturating_add(segment.len());
-        let seen = text.get(name..text.len().min(next)).unwrap_or_default();
-        if !segment.starts_with(seen) {
-            return Prefix::No;
+        if text.get(name..next) == Some(segment.as_slice()) {
+            continue;
         }
-        if seen.len() < segment.len() {
-            return if end { Prefix::No } else { Prefix::More };
+        next = name;
+        for &wanted in segment {
+            match symbol(text, next, end, wanted) {
+                Sym::Yes(len) => next = next.saturating_add(len),
+                Sym::No => return Prefix::No,
+                Sym::More => return Prefix::More,
+            }
         }
     }
     let Some(slash) = slash else { return Prefix::No };
@@ -515,11 +575,11 @@ fn ends_prefix(text: &[u8], at: usize, end: bool) -> Sym {
     }
 }
 
-/// Whether `before` ends with what only a link follows: CSS's `url(` and `@import`, an XML element's `href>`.
+/// Whether `before` ends with what only a link follows: CSS's `url(` and `@import`, an XML element's `href>`, `//# sourceMappingURL=`.
 fn is_link_position(before: &[u8]) -> bool {
     let start = before.len().saturating_sub(CONTEXT);
     let mut before = before.get(start..).unwrap_or_default();
-    if before.ends_with(b"href>") {
+    if before.ends_with(b"href>") || before.ends_with(b" sourceMappingURL=") {
         return true;
     }
     for quote in [b"&quot;".as_slice(), b"&#34;", b"&#39;", b"&apos;", b"\"", b"'"] {

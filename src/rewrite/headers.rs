@@ -20,8 +20,12 @@ pub enum Plan {
     Styled(Option<Coding>),
     /// Addresses are mapped, and links that begin with the internal prefix.
     Html(Option<Coding>),
-    /// The same in HTML that is written as XML.
+    /// The same in HTML that is written as XML, and in SVG.
     Xhtml(Option<Coding>),
+    /// Addresses are mapped, also where a line is folded inside one, as in calendars and address cards.
+    Folded(Option<Coding>),
+    /// No type says what it is. What its first bytes show to be text is rewritten as HTML, for which browsers may take it.
+    Unnamed(Option<Coding>),
 }
 
 /// Decides what is to be done with the body that these headers describe, of the resource at `path` (without its query; it
@@ -40,19 +44,52 @@ pub fn plan(origins: &Origins, path: &str, headers: &HeaderMap) -> Plan {
         // Unknown, or several: not worth reading.
         _ => return Plan::Pass,
     };
-    if !is_textual(origins, headers) {
+    let types = media_types(headers);
+    // Browsers go by the last type that they understand, other programs by the first.
+    let is = |name: &str| types.iter().any(|media_type| media_type == name);
+    if types.iter().all(|media_type| is_no_type(media_type)) {
+        let is_empty = headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");
+        return if is_empty { Plan::Pass } else { Plan::Unnamed(coding) };
+    }
+    if !types.iter().any(|media_type| origins.takes_for_text(media_type) || is_in_parts(media_type)) {
         return Plan::Pass;
+    }
+    if types.iter().any(|media_type| is_folded(media_type)) {
+        return Plan::Folded(coding);
     }
     if !origins.maps_paths() {
         return Plan::Text(coding);
     }
-    match media_type(headers).as_deref() {
-        Some("text/html") => Plan::Html(coding),
-        Some("application/xhtml+xml") => Plan::Xhtml(coding),
-        // In JSON and plain text, `url(/Plone/x)` is what somebody wrote, and is perhaps being edited.
-        Some(styled) if STYLED.iter().any(|end| styled.ends_with(end)) => Plan::Styled(coding),
-        _ => Plan::Text(coding),
+    // In JSON and plain text, `url(/Plone/x)` is what somebody wrote, and is perhaps being edited.
+    let is_styled = |media_type: &String| STYLED.iter().any(|end| media_type.ends_with(end));
+    if is("text/html") {
+        Plan::Html(coding)
+    } else if is("application/xhtml+xml") || is("image/svg+xml") {
+        Plan::Xhtml(coding)
+    } else if types.iter().any(is_styled) {
+        Plan::Styled(coding)
+    } else {
+        Plan::Text(coding)
     }
+}
+
+/// What browsers take for no type at all (WHATWG's MIME Sniffing, section 7): they look at the bytes.
+fn is_no_type(media_type: &str) -> bool {
+    !media_type.contains('/') || matches!(media_type, "unknown/unknown" | "application/unknown" | "*/*")
+}
+
+/// Several bodies in one. Only a part of a file is counted in bytes.
+fn is_in_parts(media_type: &str) -> bool {
+    media_type.starts_with("multipart/") && media_type != "multipart/byteranges"
+}
+
+/// Types in which long lines are folded.
+const FOLDED: [&str; 6] =
+    ["text/calendar", "text/x-vcalendar", "text/vcard", "text/x-vcard", "text/directory", "application/ics"];
+
+/// Whether long lines are folded in a media type, in lower case and without parameters.
+pub fn is_folded(media_type: &str) -> bool {
+    FOLDED.contains(&media_type)
 }
 
 /// How the names of types end that style sheets, scripts and XML have.
@@ -60,14 +97,19 @@ const STYLED: [&str; 7] = ["/css", "javascript", "ecmascript", "/xml", "+xml", "
 
 /// Whether the type is one of text, in which addresses are looked for. A body without a type is not.
 pub fn is_textual(origins: &Origins, headers: &HeaderMap) -> bool {
-    let Some(media_type) = media_type(headers) else { return false };
-    is_text(&media_type) || origins.settings().types.contains(&media_type)
+    media_type(headers).is_some_and(|media_type| origins.takes_for_text(&media_type))
+}
+
+impl Origins {
+    fn takes_for_text(&self, media_type: &str) -> bool {
+        is_text(media_type) || self.settings().types.iter().any(|known| known == media_type)
+    }
 }
 
 /// Whether a media type, in lower case and without parameters, is one of text, whatever a site adds to those.
 pub fn is_text(media_type: &str) -> bool {
     let Some((kind, subtype)) = media_type.split_once('/') else { return false };
-    kind == "text"
+    matches!(kind, "text" | "message")
         || subtype.ends_with("+xml")
         || subtype.ends_with("+json")
         || (kind == "application" && APPLICATIONS.contains(&subtype))
@@ -99,6 +141,21 @@ const APPLICATIONS: &[&str] = &[
     "x-sh",
     "x-yaml",
     "yaml",
+    "toml",
+    "sql",
+    "rtf",
+    "x-rtf",
+    "x-tex",
+    "x-latex",
+    "x-bibtex",
+    "x-research-info-systems",
+    "x-java-jnlp-file",
+    "x-ns-proxy-autoconfig",
+    "x-www-form-urlencoded",
+    "graphql",
+    "typescript",
+    "n-triples",
+    "mbox",
 ];
 
 /// The media type, lower case and without parameters, from whatever a server makes of it: ZServer sends
@@ -109,8 +166,16 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     std::str::from_utf8(essence).ok().map(str::to_ascii_lowercase)
 }
 
+/// All types that a body is said to have.
+fn media_types(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(header::CONTENT_TYPE).iter();
+    let parts = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let essences = parts.map(|part| part.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii());
+    essences.map(|essence| String::from_utf8_lossy(essence).to_ascii_lowercase()).collect()
+}
+
 /// The codings of the body that are not just names for none; `None` for one that isn't known.
-fn codings(headers: &HeaderMap) -> Vec<Option<Coding>> {
+pub(super) fn codings(headers: &HeaderMap) -> Vec<Option<Coding>> {
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
     let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     names
@@ -180,11 +245,23 @@ pub fn response_headers(origins: &Origins, plan: Plan, headers: &mut HeaderMap) 
 const ABOUT_BYTES: &[&str] =
     &["content-length", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"];
 
-/// Headers that only tell what runs behind the gate, and `Alt-Svc`, which leads past it.
+/// Headers that only tell what runs behind the gate; `Alt-Svc`, which leads past it; and those by which a backend has a server before it
+/// send a file of theirs, whose path they name.
 fn names_software(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
-        "server" | "x-powered-by" | "via" | "alt-svc" | "x-generator" | "x-aspnet-version"
+        "server"
+            | "x-powered-by"
+            | "via"
+            | "alt-svc"
+            | "x-generator"
+            | "x-aspnet-version"
+            | "x-aspnetmvc-version"
+            | "x-served-by"
+            | "x-backend-server"
+            | "x-sendfile"
+            | "x-lighttpd-send-file"
+            | "x-accel-redirect"
     ) || name.as_str().starts_with("bobo-")
 }
 
@@ -193,12 +270,24 @@ fn mapped(origins: &Origins, name: &HeaderName, value: &[u8]) -> Option<Vec<u8>>
     match name.as_str() {
         // Opaque.
         "etag" => None,
-        "location" | "content-location" | "uri" | "sourcemap" | "x-sourcemap" => origins.link(value),
+        "location"
+        | "content-location"
+        | "uri"
+        | "sourcemap"
+        | "x-sourcemap"
+        | "service-worker-allowed"
+        | "x-pingback"
+        | "hx-redirect"
+        | "hx-location"
+        | "hx-push-url"
+        | "hx-replace-url" => origins.link(value),
         "refresh" => refresh(value, |url| origins.link(url)),
         "link" => link(origins, value),
+        "content-security-policy" | "content-security-policy-report-only" => policy(origins, value),
+        "reporting-endpoints" | "speculation-rules" => strings(origins, value),
         _ => match origins.rewrite(value) {
-            std::borrow::Cow::Owned(value) => Some(value),
-            std::borrow::Cow::Borrowed(_) => None,
+            Cow::Owned(value) => Some(value),
+            Cow::Borrowed(_) => None,
         },
     }
 }
@@ -226,9 +315,36 @@ fn refresh_target(value: &[u8]) -> Option<usize> {
     value.len().checked_sub(url.len())
 }
 
-/// `</Plone/x>; rel="next", <…>` (RFC 8288).
+/// `default-src …; report-uri /Plone/x` (CSP, level 3, section 6.5.1): of what it names, only where reports go may be a path.
+fn policy(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(value.len());
+    for directive in value.split_inclusive(|byte| *byte == b';') {
+        let is_report = directive
+            .trim_ascii_start()
+            .get(..10)
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"report-uri"));
+        for word in directive.split_inclusive(u8::is_ascii_whitespace) {
+            match origins.path(word).filter(|_| is_report) {
+                Some(path) => out.extend(path),
+                None => out.extend_from_slice(word),
+            }
+        }
+    }
+    let mapped = origins.rewrite(&out);
+    (*mapped != *value).then(|| mapped.into_owned())
+}
+
+/// Strings that hold an address each: `default="/Plone/reports"`.
+fn strings(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
+    let mapped = origins.rewrite(value);
+    let mapped =
+        if origins.maps_paths() { origins.strings(false).rewrite(&mapped) } else { Cow::Borrowed(&*mapped) };
+    (*mapped != *value).then(|| mapped.into_owned())
+}
+
+/// `</Plone/x>; rel="next"; anchor="/Plone/y", <…>` (RFC 8288).
 fn link(origins: &Origins, value: &[u8]) -> Option<Vec<u8>> {
-    map_targets(value, |around| origins.rewrite(around), |target| origins.link(target))
+    map_targets(value, |around| parameters(origins, around), |target| origins.link(target))
 }
 
 /// A value with what stands in `<…>` mapped by `target`, if it is, and what stands around that by `around`. `None` if nothing changes.
@@ -249,6 +365,17 @@ pub(super) fn map_targets<'v>(
     }
     out.extend_from_slice(&around(rest));
     (out != value).then_some(out)
+}
+
+/// What follows the address in a link: `; rel="next"; anchor="/Plone/x"`.
+fn parameters<'a>(origins: &Origins, text: &'a [u8]) -> Cow<'a, [u8]> {
+    const ANCHOR: &[u8] = b"anchor=\"";
+    let mapped = origins.rewrite(text);
+    let Some(at) = memchr::memmem::find(&mapped, ANCHOR) else { return mapped };
+    let (before, anchor) = mapped.split_at(at.saturating_add(ANCHOR.len()));
+    let end = memchr::memchr(b'"', anchor).unwrap_or(anchor.len());
+    let (anchor, after) = anchor.split_at(end);
+    origins.path(anchor).map(|path| Cow::Owned([before, &path, after].concat())).unwrap_or(mapped)
 }
 
 #[cfg(test)]
@@ -333,6 +460,22 @@ mod tests {
         assert_eq!(file("/data.CSV.gz", "application/x-gzip"), Plan::Text(Some(Coding::Gzip)));
         assert_eq!(file("/data.tar.gz", "application/x-gzip"), Plan::Pass);
         assert_eq!(file("/data.bin", "application/octet-stream"), Plan::Pass);
+        for (row, types, want) in [
+            ("several bodies", &["multipart/x-mixed-replace; boundary=b"][..], Plan::Text(None)),
+            ("parts of a file", &["multipart/byteranges; boundary=b"], Plan::Pass),
+            ("two fields", &["image/png", "text/html"], Plan::Html(None)),
+            ("two in one field", &["image/png, text/html; charset=utf-8"], Plan::Html(None)),
+            ("a calendar", &["text/calendar; charset=utf-8"], Plan::Folded(None)),
+            ("a picture with links", &["image/svg+xml"], Plan::Xhtml(None)),
+            ("a mail", &["message/rfc822"], Plan::Text(None)),
+            ("no type", &[], Plan::Unnamed(None)),
+            ("nothing that is one", &["html"], Plan::Unnamed(None)),
+            ("unknown", &["unknown/unknown"], Plan::Unnamed(None)),
+        ] {
+            let rows: Vec<_> = types.iter().map(|media_type| ("content-type", *media_type)).collect();
+            assert_eq!(plan(&full, path, &headers(&rows)), want, "{row}");
+        }
+        assert_eq!(plan(&full, path, &headers(&[("content-length", "0")])), Plan::Pass);
     }
 
     #[test]
@@ -347,11 +490,19 @@ mod tests {
                 "</Plone/a>; rel=next, <http://localhost:8088/Plone/b>; anchor=\"http://localhost:8088/\"",
             ),
             ("uri", "/Plone/x"),
+            (
+                "link",
+                "</Plone/c>; rel=preload; anchor=\"/Plone/d\"; title=\"/Plone\", <e>; rel=\"http://localhost:8088/rel\"",
+            ),
             ("sourcemap", "/Plone/x.map"),
+            ("service-worker-allowed", "/Plone/"),
+            ("x-pingback", "/Plone/xmlrpc"),
+            ("reporting-endpoints", "a=\"/Plone/r\", b=\"http://localhost:8088/Plone/s\""),
             (
                 "content-security-policy",
-                "default-src http://localhost:8088 localhost:8088; report-uri http://localhost:8088/Plone/csp",
+                "default-src http://localhost:8088 localhost:8088; report-uri http://localhost:8088/Plone/csp /Plone/csp",
             ),
+            ("content-security-policy-report-only", "img-src /Plone/x; Report-URI /Plone/csp; report-to a"),
             ("access-control-allow-origin", "http://localhost:8088"),
             ("report-to", r#"{"endpoints":[{"url":"http:\/\/localhost:8088\/Plone\/r"}]}"#),
             ("www-authenticate", "Basic realm=\"http://localhost:8088/Plone\""),
@@ -361,6 +512,9 @@ mod tests {
             ("via", "waitress"),
             ("bobo-exception-file", "/opt/zope/x.py"),
             ("bobo-exception-type", "NotFound"),
+            ("x-sendfile", "/var/plone/blobs/1"),
+            ("x-accel-redirect", "/internal/1"),
+            ("x-served-by", "cms-2"),
             ("set-cookie", "a=1; Path=/Plone"),
             ("set-cookie", "b=2; Domain=localhost"),
             ("etag", "\"http://localhost:8088\""),
@@ -376,11 +530,19 @@ mod tests {
                 "</a>; rel=next, <https://public.example.org/b>; anchor=\"https://public.example.org/\"",
             ),
             ("uri", "/x"),
+            (
+                "link",
+                "</c>; rel=preload; anchor=\"/d\"; title=\"/Plone\", <e>; rel=\"https://public.example.org/rel\"",
+            ),
             ("sourcemap", "/x.map"),
+            ("service-worker-allowed", "/"),
+            ("x-pingback", "/xmlrpc"),
+            ("reporting-endpoints", "a=\"/r\", b=\"https://public.example.org/s\""),
             (
                 "content-security-policy",
-                "default-src https://public.example.org public.example.org; report-uri https://public.example.org/csp",
+                "default-src https://public.example.org public.example.org; report-uri https://public.example.org/csp /csp",
             ),
+            ("content-security-policy-report-only", "img-src /Plone/x; Report-URI /csp; report-to a"),
             ("access-control-allow-origin", "https://public.example.org"),
             ("report-to", r#"{"endpoints":[{"url":"https:\/\/public.example.org\/r"}]}"#),
             ("www-authenticate", "Basic realm=\"https://public.example.org\""),

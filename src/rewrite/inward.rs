@@ -5,23 +5,27 @@
 //! Mapped are URLs, wherever they stand in a query, in the fields of a form, in JSON, XML or text, in `Destination`, `If`, `Referer`
 //! and `Origin`; and paths only where they are certainly links: in `Destination` and `If`, in the links of a page or style sheet that is put, in the `<href>` of a WebDAV request, and in
 //! the fields that say where to go afterwards (`came_from`). Not mapped are uploaded files, which are stored as they are; bare host names without a scheme or `//`;
-//! and bodies that come encoded. Where the backend knows its public address, nothing is touched at all.
+//! and bodies in a coding that isn't known, or in several. Where the backend knows its public address, nothing is touched at all.
 
 use super::form::Form;
-use super::headers::{is_textual, map_targets, media_type, plan};
+use super::headers::{codings, is_textual, map_targets, media_type, plan};
 use super::multipart::{Multipart, boundary};
 use super::origins::Origins;
 use super::paths::RETURN_ADDRESSES;
-use super::rewriter::Text;
+use super::rewriter::{Coded, Text};
 use super::stream::Stream;
 use super::wide::Order;
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_RANGE, HeaderMap, HeaderValue};
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 
 /// The body of a request on its way in, while it passes, in constant memory. It may get longer or shorter.
-pub struct Translation(Kind);
+pub struct Translation {
+    coded: Option<Coded>,
+    kind: Kind,
+}
 
 enum Kind {
     Text(Box<Text>),
@@ -32,11 +36,16 @@ enum Kind {
 impl Translation {
     /// What the body that these headers describe needs, if anything.
     pub fn of(origins: &Arc<Origins>, headers: &HeaderMap) -> Option<Self> {
-        let encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
         // A part of a file is counted in bytes.
-        if !origins.translates() || encoded || headers.contains_key(CONTENT_RANGE) {
+        if !origins.translates() || headers.contains_key(CONTENT_RANGE) {
             return None;
         }
+        let coded = match codings(headers).as_slice() {
+            [] => None,
+            [Some(coding)] => Some(Coded::new(*coding)),
+            // Unknown, or several.
+            _ => return None,
+        };
         let kind = match media_type(headers)?.as_str() {
             "application/x-www-form-urlencoded" => Kind::Form(Form::new(origins.clone())),
             "multipart/form-data" => {
@@ -49,32 +58,59 @@ impl Translation {
             }
             _ => return None,
         };
-        Some(Self(kind))
+        Some(Self { coded, kind })
     }
 
     /// Takes the next piece and gives what is decided.
-    pub fn push(&mut self, chunk: Bytes) -> Vec<Bytes> {
-        match &mut self.0 {
-            Kind::Text(text) => {
+    ///
+    /// # Errors
+    /// If it comes encoded and cannot be decoded.
+    pub fn push(&mut self, chunk: Bytes) -> io::Result<Vec<Bytes>> {
+        let Self { coded, kind } = self;
+        let Some(coded) = coded else { return Ok(kind.push(chunk)) };
+        let (mut pending, mut pieces) = (chunk, Vec::new());
+        while !pending.is_empty() {
+            coded.push(&mut pending, |plain| kind.push(plain), &mut |piece| pieces.push(piece))?;
+        }
+        Ok(pieces)
+    }
+
+    /// Ends the body.
+    ///
+    /// # Errors
+    /// If it comes encoded and was cut short.
+    pub fn finish(&mut self) -> io::Result<Vec<Bytes>> {
+        let Self { coded, kind } = self;
+        let Some(coded) = coded else { return Ok(kind.finish()) };
+        let mut pieces = Vec::new();
+        let last = |plain| [kind.push(plain), kind.finish()].concat();
+        coded.finish(last, &mut |piece| pieces.push(piece))?;
+        Ok(pieces)
+    }
+}
+
+impl Kind {
+    fn push(&mut self, chunk: Bytes) -> Vec<Bytes> {
+        match self {
+            Self::Text(text) => {
                 let mut pieces = Vec::new();
                 text.push(chunk, false, &mut |piece| pieces.push(piece));
                 pieces
             }
-            Kind::Form(form) => collected(|out| form.push(&chunk, out)),
-            Kind::Multipart(multipart) => collected(|out| multipart.push(&chunk, out)),
+            Self::Form(form) => collected(|out| form.push(&chunk, out)),
+            Self::Multipart(multipart) => collected(|out| multipart.push(&chunk, out)),
         }
     }
 
-    /// Ends the body.
-    pub fn finish(&mut self) -> Vec<Bytes> {
-        match &mut self.0 {
-            Kind::Text(text) => {
+    fn finish(&mut self) -> Vec<Bytes> {
+        match self {
+            Self::Text(text) => {
                 let mut pieces = Vec::new();
                 text.push(Bytes::new(), true, &mut |piece| pieces.push(piece));
                 pieces
             }
-            Kind::Form(form) => collected(|out| form.finish(out)),
-            Kind::Multipart(multipart) => collected(|out| multipart.finish(out)),
+            Self::Form(form) => collected(|out| form.finish(out)),
+            Self::Multipart(multipart) => collected(|out| multipart.finish(out)),
         }
     }
 }
@@ -149,6 +185,13 @@ impl Origins {
             Cow::Borrowed(_) => None,
             Cow::Owned(value) => HeaderValue::from_bytes(&value).ok(),
         }
+    }
+
+    /// The same for the cookies of a request: what one was set to with an internal address in it, the backend gets back.
+    pub fn cookies_to_internal(&self, value: &HeaderValue) -> Option<HeaderValue> {
+        let mut cookies = self.to_internal(value)?;
+        cookies.set_sensitive(true);
+        Some(cookies)
     }
 
     /// The same for `Origin`, which has no path and must get none.

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Attributes that hold one URL (HTML, index of attributes; SVG's `xlink:href`).
+/// Attributes that hold one URL (HTML, index of attributes, and those of old pages; SVG's `xlink:href`).
 const LINKS: &[&str] = &[
     "href",
     "src",
@@ -23,7 +23,13 @@ const LINKS: &[&str] = &[
     "longdesc",
     "manifest",
     "icon",
+    "codebase",
+    "archive",
+    "lowsrc",
+    "dynsrc",
+    "itemid",
     "xlink:href",
+    "xml:base",
 ];
 
 /// What the names of `data-` attributes that hold a URL contain.
@@ -161,12 +167,14 @@ pub(super) fn mapped(way: &Way, element: &[u8], name: &[u8], value: &[u8]) -> Op
     if is_listed { way.path(value) } else { None }
 }
 
-/// Whether a script's tag says that it maps names of modules to addresses (HTML, section 8.1.5.2).
+/// Whether a script's tag says that it maps names of modules to addresses (HTML, section 8.1.5.2), or lists pages to be fetched in advance.
 pub(super) fn is_import_map(tag: &[u8]) -> bool {
     attributes(tag).any(|attribute| {
         let part = |range: Range<usize>| tag.get(range).unwrap_or_default();
         part(attribute.name).eq_ignore_ascii_case(b"type")
-            && part(attribute.value).trim_ascii().eq_ignore_ascii_case(b"importmap")
+            && [b"importmap".as_slice(), b"speculationrules"]
+                .iter()
+                .any(|known| part(attribute.value.clone()).trim_ascii().eq_ignore_ascii_case(known))
     })
 }
 

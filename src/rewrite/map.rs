@@ -5,6 +5,7 @@
 //! finds exactly what asking the grammar at every position would find is a property test.
 
 use super::grammar::{BEFORE_HOST, CONTEXT, Found, Grammar, Paths, Step};
+use super::spelling::spellings;
 use aho_corasick::{AhoCorasick, packed};
 use std::borrow::Cow;
 
@@ -26,9 +27,10 @@ pub struct Map {
 struct Anchor {
     /// Lower case.
     fragment: Vec<u8>,
-    /// The first label, if the fragment is part of it, and what must follow it: a dot, unless it is the whole name.
+    /// The first letters and digits of the name, if the fragment is part of them, and what must follow them in some spelling, unless they
+    /// are the whole name.
     label: Vec<u8>,
-    dotted: bool,
+    rest: Vec<u8>,
     place: Place,
 }
 
@@ -350,7 +352,7 @@ impl Map {
 
 impl Anchor {
     fn of(fragment: Vec<u8>, place: Place) -> Self {
-        Self { fragment, label: Vec::new(), dotted: false, place }
+        Self { fragment, label: Vec::new(), rest: Vec::new(), place }
     }
 
     /// Whether it is more than a coincidence that its fragment stands at `hit`.
@@ -368,7 +370,23 @@ impl Anchor {
         if !seen.get(..rest.len()).is_some_and(|seen| seen.eq_ignore_ascii_case(rest)) {
             return false;
         }
-        !self.dotted || matches!(text.get(end), None | Some(b'.' | b'%' | b'&' | b'\\'))
+        let Some(&next) = self.rest.first() else { return true };
+        match text.get(end) {
+            None | Some(b'%' | b'&' | b'\\') => true,
+            // The first byte of other dots in UTF-8.
+            Some(0xe3 | 0xef) => next == b'.',
+            Some(byte) if *byte != next => false,
+            // Up to the next dot, most names are plain.
+            Some(_) => {
+                let tail = text.get(end..).unwrap_or_default();
+                let plain = |byte: &u8| !matches!(byte, b'.' | b'%' | b'&' | b'\\' | 0xe3 | 0xef);
+                self.rest
+                    .iter()
+                    .zip(tail)
+                    .take_while(|(_, seen)| plain(seen))
+                    .all(|(rest, seen)| rest.eq_ignore_ascii_case(seen))
+            }
+        }
     }
 }
 
@@ -387,25 +405,34 @@ fn scheme_before(before: &[u8]) -> usize {
 fn anchors(grammar: &Grammar) -> Vec<Anchor> {
     let mut anchors = Vec::new();
     for name in &grammar.names {
-        let label = name.host.split(|byte| *byte == b'.').next().unwrap_or_default();
-        if label.first() == Some(&b'[') {
+        if name.host.first() == Some(&b'[') {
             // The last group of an IPv6 address, and what its bracket may be spelled with.
             let group = name.host.rsplit(|byte| *byte == b':').next().unwrap_or_default();
             let group = group.strip_suffix(b"]").unwrap_or(group);
             let width = grammar.longest();
             anchors
                 .extend(spelled_with(group, b']').map(|fragment| Anchor::of(fragment, Place::Around(width))));
-        } else if label.len() < 3 {
-            anchors.extend(spelled_with(label, b'.').map(|fragment| Anchor::of(fragment, Place::Host(0))));
-            // A name that is one short label ends there.
-            if label.len() == name.host.len() {
-                anchors.push(Anchor::of(label.to_vec(), Place::Host(0)));
-            }
-        } else {
-            let (offset, fragment) = rarest(label);
-            let dotted = label.len() < name.host.len();
-            anchors.push(Anchor { fragment, label: label.to_vec(), dotted, place: Place::Host(offset) });
+            continue;
         }
+        let (label, rest) = name.label();
+        match rest.first() {
+            _ if label.len() >= 3 => {
+                let (offset, fragment) = rarest(label);
+                let place = Place::Host(offset);
+                anchors.push(Anchor { fragment, label: label.to_vec(), rest: rest.to_vec(), place });
+            }
+            Some(symbol) => {
+                anchors.extend(
+                    spelled_with(label, *symbol).map(|fragment| Anchor::of(fragment, Place::Host(0))),
+                );
+            }
+            // A name that is one short label ends there.
+            None => anchors.push(Anchor::of(label.to_vec(), Place::Host(0))),
+        }
+        // All letters may be spelled.
+        let spelled = label.first().filter(|first| first.is_ascii_lowercase()).map(|first| spellings(*first));
+        let spelled = spelled.into_iter().flatten();
+        anchors.extend(spelled.map(|fragment| Anchor::of(fragment, Place::Host(0))));
     }
     if grammar.paths != Paths::Nowhere {
         let mut path = vec![b'/'];
@@ -419,7 +446,11 @@ fn anchors(grammar: &Grammar) -> Vec<Anchor> {
 
 /// `stem` with each byte that a spelling of `symbol` begins with.
 fn spelled_with(stem: &[u8], symbol: u8) -> impl Iterator<Item = Vec<u8>> {
-    [symbol, b'%', b'&', b'\\'].into_iter().map(move |byte| [stem, &[byte]].concat())
+    let wide: &[u8] = if symbol == b'.' { &[0xe3, 0xef] } else { &[] };
+    [symbol, b'%', b'&', b'\\']
+        .into_iter()
+        .chain(wide.iter().copied())
+        .map(move |byte| [stem, &[byte]].concat())
 }
 
 /// The three bytes of a label that are least common in text, and where they stand.

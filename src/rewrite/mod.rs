@@ -11,8 +11,8 @@
 //! not before such a path is seen (`lazy`).
 //!
 //! The way in, [`Translation`] and the `…_to_internal` of [`Origins`], is in `inward`, `form` and `multipart`; it undoes what the way out did
-//! to what a form, an editor or a script was shown. Not undone are: an `integrity` that went; a body in a coding, or of a type that is no
-//! text, which is stored as it comes; and what the way out makes alike, as `/Plone` and `/Plone/`.
+//! to what a form, an editor or a script was shown. Not undone are: an `integrity` that went; a body of a type that is no
+//! text, or in a coding that isn't known, which is stored as it comes; and what the way out makes alike, as `/Plone` and `/Plone/`.
 //!
 //! Encoded bodies are decoded, rewritten and encoded again (`coding`). Text in
 //! UTF-16 is narrowed and widened again (`wide`). What it does not do: look into binary files, or into bodies in a coding it doesn't know.
@@ -28,6 +28,7 @@ mod authority;
 mod body;
 mod coding;
 mod cookies;
+mod folds;
 mod form;
 mod grammar;
 mod headers;
@@ -53,7 +54,8 @@ mod wide;
 pub use body::{BoxError, RewriteBody};
 pub use coding::Coding;
 pub use cookies::set_cookie;
-pub use headers::{Plan, is_text, is_textual, plan, response_headers};
+pub(crate) use folds::{folded_lines, joined_line};
+pub use headers::{Plan, is_folded, is_text, is_textual, plan, response_headers};
 pub use inward::Translation;
 pub use map::Map;
 pub use origins::{Mode, Origins, OriginsError};

@@ -94,6 +94,7 @@ impl Origins {
                 host: public.host.clone(),
                 ports: own_ports.clone(),
                 without_port: is_default,
+                with_scheme: is_default,
                 as_word: is_default,
                 as_authority: true,
                 only_scheme: None,
@@ -122,6 +123,7 @@ impl Origins {
                 host: public.host.clone(),
                 ports: own_ports,
                 without_port: is_default,
+                with_scheme: is_default,
                 as_word: false,
                 as_authority: false,
                 // Where both sides have one host and port, the scheme alone tells them apart.
@@ -325,7 +327,10 @@ impl Origins {
         let mut link = Vec::with_capacity(value.len());
         self.outward.grammar().write(value, &found, &mut link);
         // What followed the prefix was a path. Without a slash, `/Plone;@evil.example` would become user information.
-        if found.has_prefix() && !matches!(rest.first(), None | Some(b'/' | b'?' | b'#')) {
+        if found.has_prefix()
+            && !found.is_kept_apart()
+            && !matches!(rest.first(), None | Some(b'/' | b'?' | b'#'))
+        {
             link.push(b'/');
         }
         link.extend_from_slice(&self.rewrite(rest));
@@ -420,6 +425,8 @@ fn names_of(backend: &Address, public: &Address, listed: &[String]) -> Result<Ve
         let (host, port) = host_and_port(listed).ok_or_else(|| OriginsError::NotAName(listed.clone()))?;
         names.push(name(&host, port.unwrap_or(backend.port), true, backend, public));
     }
+    let alike: Vec<Name> = names.iter().flat_map(alike).collect();
+    names.extend(alike);
     Ok(names)
 }
 
@@ -430,13 +437,15 @@ fn name(host: &[u8], port: u16, listed: bool, internal: &Address, public: &Addre
     let specific = !is_loopback(host) && (listed || host.contains(&b'.') || host.contains(&b':'));
     let secret = specific && !ends_with_label(&public.host, host);
     let mut ports = vec![port];
-    if default || specific {
+    if default || !is_loopback(host) {
         ports.extend([80, 443]);
     }
     let mut name = Name {
         host: host.to_vec(),
         ports,
         without_port: default || specific,
+        // `//plone` may be a comment, `http://plone` is no other host's.
+        with_scheme: default || !is_loopback(host),
         // A word without a dot is a word.
         as_word: secret && host.contains(&b'.'),
         as_authority: true,
@@ -461,9 +470,43 @@ fn name(host: &[u8], port: u16, listed: bool, internal: &Address, public: &Addre
             name.ports = vec![port];
             name.without_port = default;
         }
+        name.with_scheme = name.without_port;
         name.as_word = false;
     }
     name
+}
+
+/// The same address as other programs write it: IPv6 in full, or without brackets where it stands by itself; IPv4 as IPv6, or as one number.
+fn alike(name: &Name) -> Vec<Name> {
+    let Ok(host) = std::str::from_utf8(&name.host) else { return Vec::new() };
+    let named = |host: String| Name { host: host.into_bytes(), as_word: false, ..name.clone() };
+    // Nothing else calls itself that.
+    if is_loopback(&name.host) && !host.starts_with('[') {
+        return Vec::new();
+    }
+    if let Ok(address) = host.parse::<Ipv4Addr>() {
+        let number = u32::from(address);
+        let [.., high, low] = address.to_ipv6_mapped().segments();
+        return vec![
+            named(format!("[::ffff:{address}]")),
+            named(format!("[::ffff:{high:x}:{low:x}]")),
+            named(number.to_string()),
+            named(format!("0x{number:x}")),
+        ];
+    }
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let Some(address) = bare.parse::<Ipv6Addr>().ok().filter(|_| host.starts_with('[')) else {
+        return Vec::new();
+    };
+    let groups = address.segments();
+    let joined = |group: fn(&u16) -> String| groups.iter().map(group).collect::<Vec<_>>().join(":");
+    let full = [joined(|group| format!("{group:x}")), joined(|group| format!("{group:04x}"))];
+    let mut alike: Vec<Name> = full.iter().map(|full| named(format!("[{full}]"))).collect();
+    if name.secret {
+        let words = full.into_iter().chain([bare.to_owned()]).filter(|word| !word.starts_with(':'));
+        alike.extend(words.map(|word| Name { as_word: true, ..named(word) }));
+    }
+    alike
 }
 
 /// Whether `host` is `tail` or a host below it: then `tail` is no secret.
@@ -485,6 +528,7 @@ fn merge(names: Vec<Name>) -> Vec<Name> {
             Some(other) => {
                 other.ports.extend(name.ports);
                 other.without_port |= name.without_port;
+                other.with_scheme |= name.with_scheme;
                 other.as_word |= name.as_word;
             }
             None => merged.push(name),

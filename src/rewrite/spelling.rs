@@ -56,12 +56,88 @@ pub(super) fn read(text: &[u8], at: usize, end: bool) -> Read {
 pub(super) fn symbol(text: &[u8], at: usize, end: bool, wanted: u8) -> Sym {
     match text.get(at) {
         Some(&byte) if byte == wanted => Sym::Yes(1),
-        Some(b'%' | b'\\' | b'&') | None => match read(text, at, end) {
-            Read::Char(c, len) if c == u32::from(wanted) => Sym::Yes(len),
-            Read::Char(..) | Read::End => Sym::No,
-            Read::More => Sym::More,
-        },
+        Some(b'%' | b'\\' | b'&') | None => spelled(text, at, end, |c| c == u32::from(wanted)),
         Some(_) => Sym::No,
+    }
+}
+
+/// The same for a letter, digit, dash or underscore of a host, in any case. Encoders that trust nothing spell a dash (`\u002D`), and those
+/// that hide mail addresses from harvesters every letter (`&#112;&#108;…`).
+#[inline]
+pub(super) fn letter(text: &[u8], at: usize, end: bool, wanted: u8) -> Sym {
+    match text.get(at) {
+        Some(byte) if byte.eq_ignore_ascii_case(&wanted) => Sym::Yes(1),
+        Some(b'%' | b'\\' | b'&') | None => {
+            spelled(text, at, end, |c| u8::try_from(c).is_ok_and(|c| c.eq_ignore_ascii_case(&wanted)))
+        }
+        Some(_) => Sym::No,
+    }
+}
+
+/// The same unspelled.
+pub(super) fn unspelled(text: &[u8], at: usize, end: bool, wanted: u8) -> Sym {
+    match text.get(at) {
+        Some(byte) if byte.eq_ignore_ascii_case(&wanted) => Sym::Yes(1),
+        None if !end => Sym::More,
+        _ => Sym::No,
+    }
+}
+
+/// The same for the letter or digit that a host begins with, spelled, in one of [`spellings`]: only those are looked for.
+pub(super) fn first_letter(text: &[u8], at: usize, end: bool, wanted: u8) -> Sym {
+    let sym = spelled(text, at, end, |c| c == u32::from(wanted));
+    let Sym::Yes(len) = sym else { return sym };
+    let is_known = match text.get(at..at.saturating_add(len)).unwrap_or_default() {
+        [b'%', rest @ ..] => rest.len() == 2,
+        [b'\\', b'u' | b'U' | b'x', ..] => true,
+        [b'&', b'#', b'x' | b'X', digit, ..] | [b'&', b'#', digit, ..] => *digit != b'0',
+        _ => false,
+    };
+    if is_known { sym } else { Sym::No }
+}
+
+/// How who spells all letters and digits spells this one, from its first byte on.
+pub(super) fn spellings(letter: u8) -> [Vec<u8>; 5] {
+    let hex = format!("{letter:x}");
+    [
+        format!("&#{letter}"),
+        format!("&#x{hex}"),
+        format!("%{hex}"),
+        format!("\\u00{hex}"),
+        format!("\\x{hex}"),
+    ]
+    .map(String::into_bytes)
+}
+
+/// The same for the dot between the labels of a host, for which browsers also take those of Chinese and Japanese (UTS #46, section 2.3).
+#[inline]
+pub(super) fn dot(text: &[u8], at: usize, end: bool) -> Sym {
+    match text.get(at) {
+        Some(b'.') => Sym::Yes(1),
+        Some(0xe3 | 0xef) => {
+            let seen = text.get(at..at.saturating_add(3).min(text.len())).unwrap_or_default();
+            match WIDE_DOTS.iter().find(|(_, utf8)| utf8.starts_with(seen)) {
+                Some(_) if seen.len() == 3 => Sym::Yes(3),
+                Some(_) if !end => Sym::More,
+                _ => Sym::No,
+            }
+        }
+        Some(b'%' | b'\\' | b'&') | None => {
+            spelled(text, at, end, |c| c == 0x2e || WIDE_DOTS.iter().any(|(wide, _)| *wide == c))
+        }
+        Some(_) => Sym::No,
+    }
+}
+
+/// The other dots, and their UTF-8.
+const WIDE_DOTS: [(u32, &[u8]); 3] =
+    [(0x3002, b"\xe3\x80\x82"), (0xff0e, b"\xef\xbc\x8e"), (0xff61, b"\xef\xbd\xa1")];
+
+fn spelled(text: &[u8], at: usize, end: bool, is_it: impl Fn(u32) -> bool) -> Sym {
+    match read(text, at, end) {
+        Read::Char(c, len) if is_it(c) => Sym::Yes(len),
+        Read::Char(..) | Read::End => Sym::No,
+        Read::More => Sym::More,
     }
 }
 

@@ -49,7 +49,7 @@ schema_as!(Secrets, one or many SecretSource);
 
 impl<'de> Deserialize<'de> for Secrets {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "a text, { file = \"…\" }, { env = \"…\" }, or a list of them";
+        let expected = "write a text, { file = \"…\" }, { env = \"…\" }, or a list of them";
         let mut all = one_or_many(deserializer, expected)?.into_iter();
         let first = all.next().ok_or_else(|| de::Error::custom("an empty list; give at least one secret"))?;
         Ok(Self { first, older: all.collect() })
@@ -80,7 +80,9 @@ impl Sealer {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file cannot be read or made.
-    #[error("the secret {file} cannot be {what}: {cause}")]
+    #[error(
+        "the secret {file} cannot be {what}: {cause}; let the gate's user do that, or name another file in [store] secret"
+    )]
     File {
         /// Which file.
         file: PathBuf,
@@ -132,7 +134,12 @@ fn read(source: &SecretSource, folder: &Path) -> Result<Secret, SecretError> {
 fn read_file(file: PathBuf) -> Result<Secret, SecretError> {
     let unreadable = |cause| SecretError::File { file: file.clone(), what: "read", cause };
     let mode = fs::metadata(&file).map_err(unreadable)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    // What systemd hands over (LoadCredential=) may look readable by a group: the list of who may read it shows so, with nobody in it but
+    // the service.
+    let is_credential =
+        std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| file.starts_with(folder));
+    let others = if is_credential { 0o037 } else { 0o077 };
+    if mode & others != 0 {
         return Err(SecretError::Exposed { file, mode });
     }
     let text = Secret::new(fs::read_to_string(&file).map_err(unreadable)?);

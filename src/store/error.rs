@@ -57,8 +57,15 @@ pub enum Problem {
     #[error("is damaged; stop the gate and move it away (everybody has to sign in again), or restore a copy")]
     Damaged,
     /// The file is not where it was, or another is there in its place: what was written would be lost.
-    #[error("was moved, deleted or replaced while the gate runs; put it back, or restart the gate")]
+    #[error(
+        "was moved, deleted or replaced while the gate runs; put it or a copy of it back, or restart the gate"
+    )]
     Moved,
+    /// Something else was written into the file.
+    #[error(
+        "was overwritten while the gate runs; put a copy of it in its place, or stop the gate and move it away (everybody has to sign in again)"
+    )]
+    Overwritten,
     /// It lies where SQLite cannot keep a write-ahead log.
     #[error("cannot keep a write-ahead log; move it to a local disk")]
     NoLog,

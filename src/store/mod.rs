@@ -27,7 +27,7 @@ use serde::{Deserialize, Deserializer, de};
 use tokio::sync::watch;
 
 use crate::clock::Timestamp;
-use crate::config::values::{SecretFile, SecretSource, schema_as};
+use crate::config::values::{SecretFile, SecretSource, schema_as, without_user};
 use crate::seal::Secrets;
 
 pub use self::accounts::{
@@ -82,7 +82,8 @@ impl FromStr for StoreUrl {
                 Ok(Self::Sqlite(path.into()))
             }
             _ => Err(format!(
-                "`{text}` is no store; write sqlite: and a path, such as \"sqlite:var/lychgate.db\""
+                "`{}` is no store; write sqlite: and a path, such as \"sqlite:var/lychgate.db\"",
+                without_user(text)
             )),
         }
     }

@@ -9,6 +9,7 @@
 //! batch of touches, and no request ever waits for it.
 
 mod held;
+mod reopen;
 
 use std::fs;
 use std::io;
@@ -21,7 +22,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, TransactionBehavior, named_params, params};
+use rusqlite::{Connection, Row, TransactionBehavior, ffi, named_params, params};
 use tokio::sync::{oneshot, watch};
 
 use super::health::Monitor;
@@ -156,9 +157,10 @@ impl Sqlite {
         let watcher = Arc::clone(&monitor);
         let (jobs, queue) = mpsc::channel();
         let (changed, changes) = watch::channel(0);
+        let place = file.clone();
         let thread = std::thread::Builder::new()
             .name("store".into())
-            .spawn(move || work(connection, &queue, &changed, &watcher))
+            .spawn(move || work(connection, (&place, patience), &queue, &changed, &watcher))
             .map_err(|error| in_file(Problem::Unreachable(error)))?;
         Ok(Self { file, jobs: Some(jobs), changes, thread: Some(thread), monitor })
     }
@@ -320,6 +322,7 @@ fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
 /// The thread's life: do jobs until the last handle is dropped, and look around twice a second.
 fn work(
     mut connection: Connection,
+    (file, patience): (&Path, Duration),
     queue: &mpsc::Receiver<Job>,
     changed: &watch::Sender<u64>,
     monitor: &Monitor,
@@ -333,10 +336,12 @@ fn work(
             Err(RecvTimeoutError::Disconnected) => return,
         }
         if looked.elapsed() >= LOOK_EVERY {
-            monitor.look(&mut connection, probe);
+            let is_other = monitor.look(&mut connection, probe, |connection, stale| {
+                reopen::reopen(connection, file, patience, &stale)
+            });
             looked = Instant::now();
             let found = data_version(&connection);
-            if found != version {
+            if is_other || found != version {
                 version = found;
                 changed.send_modify(|count| *count = count.wrapping_add(1));
             }
@@ -344,13 +349,22 @@ fn work(
     }
 }
 
-/// Writes what needs room, and takes it away again.
+/// Writes what needs room, and takes it away again; and reads all of it anew, for what can still be written to may be damaged elsewhere.
 fn probe(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(
         "CREATE TABLE probe (x); INSERT INTO probe VALUES (zeroblob(65536)); DROP TABLE probe;",
     )?;
-    transaction.commit()
+    transaction.commit()?;
+    connection.execute_batch("PRAGMA shrink_memory")?;
+    check(connection)
+}
+
+/// Reads every page.
+fn check(connection: &Connection) -> rusqlite::Result<()> {
+    let said: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    let damaged = || rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), Some(said.clone()));
+    if said == "ok" { Ok(()) } else { Err(damaged()) }
 }
 
 /// Differs from before if, and only if, another connection has committed in between; `None` when the file

@@ -26,7 +26,17 @@ async fn crawl(hosting: &str, user: &str, starts: &[&str]) {
             wrong.push(format!("{path}: {}", answer.status));
         }
         let links = answer.links("[href], [src], [action]").into_iter().chain(answer.location());
+        for (name, value) in &answer.headers {
+            // `Plone` itself may be named; the folder it lies in is nobody's business.
+            if value.as_bytes().windows(7).any(|window| window == b"/Plone/") {
+                wrong.push(format!("{path}: {name}: {value:?}"));
+            }
+        }
         for link in links {
+            let below = link.strip_prefix(&format!("http://{HOST}")).unwrap_or(&link);
+            if below == "/Plone" || below.starts_with("/Plone/") || below.starts_with("/Plone?") {
+                wrong.push(format!("{path}: a link to {link}"));
+            }
             let link = link.split('#').next().unwrap_or_default();
             let path = link.strip_prefix(&format!("http://{HOST}")).unwrap_or(link);
             // Not what signs out, asks for a mail, or does something.

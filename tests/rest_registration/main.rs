@@ -59,6 +59,7 @@ impl Site {
             public_url: Url::parse(&format!("http://{HOST}")).unwrap(),
             trust: Trust::default(),
             source_address: None,
+            lenient: false,
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(20),
             tls: None,

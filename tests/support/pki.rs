@@ -32,10 +32,24 @@ impl Authority {
     }
 
     fn signed(&self, names: &[&str], usage: ExtendedKeyUsagePurpose, year: i32) -> Signed {
+        self.signed_until(names, usage, (year, 1, 1))
+    }
+
+    /// A server's that ends on this day.
+    pub fn server_until(&self, names: &[&str], end: (i32, u8, u8)) -> Signed {
+        self.signed_until(names, ExtendedKeyUsagePurpose::ServerAuth, end)
+    }
+
+    fn signed_until(
+        &self,
+        names: &[&str],
+        usage: ExtendedKeyUsagePurpose,
+        (year, month, day): (i32, u8, u8),
+    ) -> Signed {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![usage];
-        params.not_after = date_time_ymd(year, 1, 1);
+        params.not_after = date_time_ymd(year, month, day);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Signed { certificate: certificate.pem(), key: key.serialize_pem() }

@@ -72,17 +72,21 @@ fn what_is_large_within_the_limits_is_answered_like_any() {
 fn strangers_can_have_so_many_bodies_held_and_what_is_left_is_given_back() {
     let backend = Backend::polite();
     let gate = Gate::with(&backend.url(), "access.default = \"public\"");
-    let head =
-        format!("POST /a HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    // No client has more than a part of the places: these are many.
+    let head = |client: usize| {
+        format!(
+            "POST /a HTTP/1.1\r\nHost: {HOST}\r\nX-Forwarded-For: 203.0.113.{client}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+        )
+    };
     // Heads that all came before: what follows on each is read only when there is a place.
     let mut waiting: Vec<_> = (0..300)
-        .map(|_| {
+        .map(|number| {
             let mut wire = connect(gate.address);
-            wire.send(&head);
+            wire.send(head(number % 100));
             wire
         })
         .collect();
-    let whole = format!("{head}0\r\n\r\n");
+    let whole = format!("{}0\r\n\r\n", head(100));
     let refused = ask(gate.address, &whole);
     assert_eq!(refused.status(), 503, "{}", refused.text());
     assert!(refused.field("retry-after").is_some());

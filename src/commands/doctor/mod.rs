@@ -5,6 +5,7 @@
 //! What is to be found at a CMS stands in its dialogue. The crawl looks for the one thing a gate must not let out: internal names.
 
 mod backend;
+mod certificate;
 mod crawl;
 mod dialogue;
 mod leaks;
@@ -138,6 +139,7 @@ pub(super) fn doctor(file: &Path, arguments: &Arguments) -> ExitCode {
                         return dialogue::rehearse(&ward, &mut report).await;
                     }
                     backend::examine(&ward, &mut report).await;
+                    certificate::examine(&ward, &mut report).await;
                     public::examine(&ward, &mut report).await;
                 });
             }

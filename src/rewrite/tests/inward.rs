@@ -1,6 +1,7 @@
 //! What goes in: forms, queries, text, headers of WebDAV, and that what was shown comes back as it was.
 
-use super::super::{Mode, Origins, RewriteBody, Translation, plan};
+use super::super::coding::tests::{decoded, encoded};
+use super::super::{Coding, Mode, Origins, RewriteBody, Translation, plan};
 use super::{LOCAL, PORTS, SCHEME, Site, UNDER, origins};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -22,9 +23,11 @@ fn headers(rows: &[(&'static str, &str)]) -> HeaderMap {
 /// What becomes of a body that arrives in pieces of this size.
 fn translated(origins: &Arc<Origins>, headers: &HeaderMap, body: &[u8], size: usize) -> Vec<u8> {
     let mut translation = Translation::of(origins, headers).expect("a type that is translated");
-    let mut out: Vec<Bytes> =
-        body.chunks(size).flat_map(|piece| translation.push(Bytes::copy_from_slice(piece))).collect();
-    out.extend(translation.finish());
+    let mut out = Vec::new();
+    for piece in body.chunks(size) {
+        out.extend(translation.push(Bytes::copy_from_slice(piece)).unwrap());
+    }
+    out.extend(translation.finish().unwrap());
     out.concat()
 }
 
@@ -162,6 +165,27 @@ fn scripts_and_editors_are_translated_too() {
 }
 
 #[test]
+fn what_comes_encoded_is_translated_inside() {
+    let (public, internal) =
+        ("{\"u\": \"https://public.example.org/x\"}", "{\"u\": \"http://localhost:8088/Plone/x\"}");
+    let origins = full(LOCAL);
+    for (name, coding) in
+        [("gzip", Coding::Gzip), ("deflate", Coding::Deflate), ("br", Coding::Brotli), ("ZSTD", Coding::Zstd)]
+    {
+        let headers = headers(&[("content-type", "application/json"), ("content-encoding", name)]);
+        let sent = encoded(coding, public.as_bytes());
+        for size in [1, 7, usize::MAX] {
+            let got = decoded(coding, &translated(&origins, &headers, &sent, size)).unwrap();
+            assert_eq!(String::from_utf8(got).unwrap(), internal, "{name}, in pieces of {size}");
+        }
+        assert_eq!(translated(&origins, &headers, b"", 1), b"", "nothing stays nothing");
+        let mut cut = Translation::of(&origins, &headers).unwrap();
+        let ended = cut.push(Bytes::copy_from_slice(&sent[..sent.len() - 9])).and_then(|_| cut.finish());
+        assert!(ended.is_err(), "{name}, cut short");
+    }
+}
+
+#[test]
 fn the_links_of_webdav_requests_are_translated() {
     let report = |path: &str| {
         format!(
@@ -240,7 +264,10 @@ fn what_is_no_text_is_not_touched_and_nothing_is_where_the_backend_knows_its_add
         ("file", &[("content-type", "application/octet-stream")], false),
         ("no boundary", &[("content-type", "multipart/form-data")], false),
         ("mixed", &[("content-type", "multipart/mixed; boundary=x")], false),
-        ("encoded", &[("content-type", FORM), ("content-encoding", "gzip")], false),
+        ("encoded", &[("content-type", FORM), ("content-encoding", "gzip")], true),
+        ("encoded as nothing", &[("content-type", FORM), ("content-encoding", "Identity")], true),
+        ("encoded otherwise", &[("content-type", FORM), ("content-encoding", "compress")], false),
+        ("encoded twice", &[("content-type", FORM), ("content-encoding", "gzip, br")], false),
         ("part", &[("content-type", "text/plain"), ("content-range", "bytes 1-2/3")], false),
     ] {
         assert_eq!(translates(Mode::Full, rows), want, "{row}");

@@ -241,10 +241,22 @@ async fn no_body_names_the_inside() {
             "<a href='https://public.example.org/a'>",
         ),
         (
+            "calendar, folded",
+            "text/calendar; charset=utf-8",
+            "DESCRIPTION:see http://localhost:80\r\n 88/Plone/event\r\n",
+            "DESCRIPTION:see https://public.example.org/event\r\n",
+        ),
+        (
             "calendar",
             "text/calendar",
             "URL:http://localhost:8088/Plone/event",
             "URL:https://public.example.org/event",
+        ),
+        (
+            "drawing, by its path",
+            "image/svg+xml",
+            r#"<?xml version="1.0"?><svg><a xlink:href="/Plone/a"><image href="/Plone/b.png"/><rect fill="url(/Plone/c#d)"/></a></svg>"#,
+            r#"<?xml version="1.0"?><svg><a xlink:href="/a"><image href="/b.png"/><rect fill="url(/c#d)"/></a></svg>"#,
         ),
         (
             "drawing",

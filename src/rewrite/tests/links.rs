@@ -66,6 +66,16 @@ fn paths_are_mapped_where_they_are_links() {
                 "<form action=\"/Plone/f\"><button formaction=\"/Plone/g\">",
                 "<form action=\"/f\"><button formaction=\"/g\">",
             ),
+            (
+                "old pages",
+                "<object codebase=/Plone/a archive=\"/Plone/b\"><img lowsrc='/Plone/c' dynsrc=/Plone/d><p itemid=/Plone/e>",
+                "<object codebase=/a archive=\"/b\"><img lowsrc='/c' dynsrc=/d><p itemid=/e>",
+            ),
+            (
+                "pages to be fetched in advance",
+                "<script type=speculationrules>{\"prefetch\": [{\"urls\": [\"/Plone/a\", \"b\"]}]}</script>",
+                "<script type=speculationrules>{\"prefetch\": [{\"urls\": [\"/a\", \"b\"]}]}</script>",
+            ),
             ("video", "<video poster=\"/Plone/p.png\">", "<video poster=\"/p.png\">"),
             (
                 "data",

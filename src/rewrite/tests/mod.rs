@@ -24,7 +24,9 @@ const SIX: Site = ("http://[::1]:8088/Plone", "https://public.example.org", &["f
 pub(super) const UNDER: Site =
     ("http://localhost:8088/Plone", "https://public.example.org:8443/intranet", &["db.example.org"]);
 pub(super) const ROOT: Site = ("http://cms.lan", "https://public.example.org/cms", &["cm.lan", "x"]);
-const SITES: &[Site] = &[LOCAL, NAMED, PORTS, BELOW, ABOVE, SCHEME, SIX, UNDER, ROOT];
+const DASHED: Site = ("http://plone-1.internal:8080/Plone", "https://www.example.org", &["fd00::5"]);
+const SINGLE: Site = ("http://plone:8080/Plone", "https://www.example.org", &[]);
+const SITES: &[Site] = &[LOCAL, NAMED, PORTS, BELOW, ABOVE, SCHEME, SIX, UNDER, ROOT, DASHED, SINGLE];
 
 pub(super) fn origins(site: Site, mode: Mode) -> Origins {
     let names: Vec<String> = site.2.iter().map(|name| (*name).to_owned()).collect();
@@ -375,6 +377,149 @@ fn ipv6_addresses_are_found_in_brackets() {
 }
 
 #[test]
+fn an_address_is_found_in_each_of_its_texts() {
+    check(
+        SIX,
+        &[
+            ("in full", "http://[fd00:0:0:0:0:0:0:5]/Plone/x", "https://public.example.org/x"),
+            (
+                "with zeros",
+                "http://[FD00:0000:0000:0000:0000:0000:0000:0005]:8088/Plone/x",
+                "https://public.example.org/x",
+            ),
+            ("without brackets", "listens at fd00::5, port 80", "listens at public.example.org, port 80"),
+            (
+                "part of a longer one",
+                "2001:db8:fd00::5 fd00::55 [fd00::5%eth0]",
+                "2001:db8:fd00::5 fd00::55 [fd00::5%eth0]",
+            ),
+        ],
+    );
+    check(
+        NAMED,
+        &[
+            ("IPv4 as IPv6", "http://[::ffff:10.0.0.5]/Plone/x", "https://www.example.org/x"),
+            ("in groups", "http://[::ffff:a00:5]:8080/Plone/x", "https://www.example.org/x"),
+            ("as a number", "http://167772165/Plone/x", "https://www.example.org/x"),
+            (
+                "in hexadecimal",
+                "http://0x0a000005/ http://0xa000005:8080/Plone/x",
+                "http://0x0a000005/ https://www.example.org/x",
+            ),
+            ("a number", "167772165 bytes", "167772165 bytes"),
+        ],
+    );
+}
+
+#[test]
+fn a_host_without_a_dot_is_found_where_it_is_one() {
+    check(
+        SINGLE,
+        &[
+            ("its port", "http://plone:8080/Plone/x plone:8080", "https://www.example.org/x www.example.org"),
+            (
+                "a scheme is enough",
+                "http://plone/Plone/x https://PLONE:443",
+                "https://www.example.org/x https://www.example.org",
+            ),
+            (
+                "a comment, a word, another",
+                "//plone is a word, plone-x, http://plonex/",
+                "//plone is a word, plone-x, http://plonex/",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_name_is_found_however_its_letters_are_spelled() {
+    check(
+        DASHED,
+        &[
+            (
+                "all but letters, in a script",
+                r"http\u003A\u002F\u002Fplone\u002D1\u002Einternal\u003A8080\u002FPlone\u002Fx",
+                r"https\u003A\u002F\u002Fwww\u002Eexample\u002Eorg\u002Fx",
+            ),
+            (
+                "all but letters, in an attribute",
+                "http&#x3a;&#x2f;&#x2f;plone&#x2d;1&#x2e;internal&#x3a;8080&#x2f;Plone&#x2f;x",
+                "https&#x3a;&#x2f;&#x2f;www&#x2e;example&#x2e;org&#x2f;x",
+            ),
+            ("the dash alone", "http://plone%2D1.internal/Plone/x", "https://www.example.org/x"),
+            (
+                "all letters, as Markdown hides mail addresses",
+                "&#97;&#64;&#112;&#108;&#111;&#110;&#101;&#45;&#49;&#46;&#105;&#110;&#116;&#101;&#114;&#110;&#97;&#108;\"",
+                "&#97;&#64;www&#46;example&#46;org\"",
+            ),
+            (
+                "all letters, percent-encoded",
+                "http://%70%6c%6f%6e%65-1.internal:%38%30%38%30/%50%6c%6f%6e%65/x",
+                "https://www.example.org/x",
+            ),
+            ("the first one", r"http:\/\/\u0070lone-1.internal\/Plone\/x", r"https:\/\/www.example.org\/x"),
+            (
+                "dots of Chinese and Japanese",
+                "http://plone-1\u{3002}internal/Plone/x",
+                "https://www\u{3002}example\u{3002}org/x",
+            ),
+            ("at the end of a sentence", "plone-1.internal\u{3002}Plone", "www.example.org\u{3002}Plone"),
+            (
+                "other hosts",
+                "http://plone-2.internal/ http://plone%2d1%2einternal%2ecom/ &#112;lone-1.internal.com plone-1\u{3001}internal",
+                "http://plone-2.internal/ http://plone%2d1%2einternal%2ecom/ &#112;lone-1.internal.com plone-1\u{3001}internal",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn no_path_becomes_user_information() {
+    check(
+        LOCAL,
+        &[
+            (
+                "ampersand",
+                "http://localhost:8088/Plone&@evil.example/",
+                "https://public.example.org/&@evil.example/",
+            ),
+            (
+                "semicolon, words",
+                "//localhost:8088/Plone;a=b@evil.example",
+                "//public.example.org/;a=b@evil.example",
+            ),
+            (
+                "percent",
+                "http%3A%2F%2Flocalhost%3A8088%2FPlone%26%40evil.example",
+                "https%3A%2F%2Fpublic.example.org%2F%26%40evil.example",
+            ),
+            (
+                "entity",
+                "http://localhost:8088/Plone&amp;x&#64;evil",
+                "https://public.example.org/&amp;x&#64;evil",
+            ),
+            ("json", r"http:\/\/localhost:8088\/Plone,@evil", r"https:\/\/public.example.org\/,@evil"),
+            (
+                "further than is looked",
+                "http://localhost:8088/Plone,xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx@evil",
+                "https://public.example.org/,xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx@evil",
+            ),
+            (
+                "a query goes on",
+                "?u=http://localhost:8088/Plone&x=1\"",
+                "?u=https://public.example.org&x=1\"",
+            ),
+            (
+                "a sentence",
+                "(http://localhost:8088/Plone), a@b.example",
+                "(https://public.example.org), a@b.example",
+            ),
+            ("the value ends", "'http://localhost:8088/Plone'@", "'https://public.example.org'@"),
+        ],
+    );
+}
+
+#[test]
 fn paths_in_style_sheets_and_dav_answers_are_links() {
     let full = origins(LOCAL, Mode::Full);
     for (input, want) in [
@@ -383,6 +528,7 @@ fn paths_in_style_sheets_and_dav_answers_are_links() {
         ("style=\"b: url(&quot;/Plone/x.png&quot;)\"", "style=\"b: url(&quot;/x.png&quot;)\""),
         ("@import \"/Plone/x.css\";", "@import \"/x.css\";"),
         ("<D:href>/Plone/docs/</D:href>", "<D:href>/docs/</D:href>"),
+        ("//# sourceMappingURL=/Plone/a.js.map", "//# sourceMappingURL=/a.js.map"),
         ("url(/Plonex/y)", "url(/Plonex/y)"),
         (
             "paths:list=\"/Plone/x\" value='/Plone/x' {\"rootPath\":\"/Plone\"}",

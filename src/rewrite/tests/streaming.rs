@@ -198,6 +198,29 @@ const PIECES: &[&str] = &[
     "http%3A%2F%2Flocalhost%3A8088%2FPlone",
     "http://plone.internal:8080/Plone",
     "http:\\/\\/cms.lan\\/",
+    "&#108;ocalhost",
+    "&#x70;&#108;&#111;n&#101;",
+    "%6cocal%68ost",
+    r"\u0070lone",
+    r"\x63ms",
+    "&#112;lone-1",
+    "plone-1",
+    r"plone\u002d1",
+    "plone&#45;",
+    "&#56;",
+    "%30",
+    "/%50lone",
+    "\u{3002}internal",
+    "\u{ff0e}",
+    "&#12290;",
+    "[fd00:0:0:0:0:0:0:5]",
+    "[::ffff:10.0.0.5]",
+    "167772165",
+    "0xa000005",
+    "&@",
+    "/Plone&@",
+    "/Plone;x",
+    "sourceMappingURL=",
     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
 ];
 
@@ -271,10 +294,6 @@ proptest! {
         for site in SITES {
             let map = origins(*site, Mode::Safety);
             let once = map.rewrite(&text).into_owned();
-            // A prefix that is dropped may leave `//host&@host`, in which what was a path before is user information.
-            if text.contains(&b'@') && once != text {
-                continue;
-            }
             prop_assert_eq!(map.rewrite(&once).into_owned(), once.clone(), "{:?}", site);
         }
     }

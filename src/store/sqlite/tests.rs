@@ -300,6 +300,11 @@ async fn a_damaged_store_says_so() {
     // All but the first page, which says that it is a database of ours.
     bytes[4096..].fill(0xEE);
     fs::write(&file, bytes).unwrap();
+    // It can be written to, which does not make it well.
+    let mut connection = connect(&file, Duration::from_secs(5)).unwrap();
+    let failed = probe(&mut connection).map_err(Problem::from);
+    assert!(matches!(failed, Err(Problem::Damaged)), "{failed:?}");
+    drop(connection);
     let store = Sqlite::open(file).unwrap();
     let Err(error) = store.load_sessions().await else { panic!("it was read") };
     assert!(matches!(error.problem, Problem::Damaged), "{error}");
