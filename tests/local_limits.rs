@@ -244,3 +244,30 @@ async fn when_no_more_mails_can_wait_the_link_that_waits_stays_good() {
     assert_eq!(count("SELECT count(*) FROM issued_reset WHERE void IS NULL"), 1);
     assert!(rows.iter().any(|verdict| verdict == "reset_error"), "{rows:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_link_and_no_password_can_be_read_in_the_store() {
+    let backend = StandIn::plone60();
+    let gate = gate(&backend, "");
+    users(&gate, &["add", "jane", "--email", "jane@example.org"], GOOD);
+    assert_eq!(from(&gate, 1).submit(FORGOT, &[("username", "jane")]).await.status, 200);
+    while mails(&gate).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let link = mails(&gate)[0].link();
+    let mut jane = from(&gate, 2);
+    jane.get(&link).await;
+    let fields = [("username", "jane"), ("password", OTHER), ("password_confirm", OTHER)];
+    assert_eq!(jane.submit("/_gate/reset-password", &fields).await.status, 200);
+    let token = link.split("token=").nth(1).unwrap();
+    assert_eq!(token.len(), 43, "256 bits");
+    let mut stored = Vec::new();
+    for file in std::fs::read_dir(gate.folder().join("var")).unwrap() {
+        stored.extend(std::fs::read(file.unwrap().path()).unwrap());
+    }
+    let stored = String::from_utf8_lossy(&stored);
+    assert!(stored.contains("jane@example.org"), "the store was read");
+    for secret in [token, GOOD, OTHER] {
+        assert!(!stored.contains(secret));
+    }
+}
