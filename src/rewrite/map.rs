@@ -6,7 +6,7 @@
 
 use super::grammar::{BEFORE_HOST, CONTEXT, Found, Grammar, Paths, Step};
 use super::spelling::spellings;
-use aho_corasick::{AhoCorasick, packed};
+use aho_corasick::{AhoCorasick, MatchKind, packed};
 use std::borrow::Cow;
 
 /// A map of addresses in one direction.
@@ -61,7 +61,11 @@ impl Search {
         }
         match packed::Config::new().builder().extend(patterns).build() {
             Some(search) => Self::Packed(search),
-            None => AhoCorasick::new(patterns).map_or(Self::Nothing, Self::General),
+            // The one that begins first, not the one that ends first.
+            None => AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostFirst)
+                .build(patterns)
+                .map_or(Self::Nothing, Self::General),
         }
     }
 
