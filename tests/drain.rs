@@ -110,7 +110,8 @@ fn handed(folder: &Path, sockets: [&TcpListener; 2]) -> (Child, impl Iterator<It
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(gate.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut lines = BufReader::new(gate.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("listening")), "it does not start");
     (gate, lines)
 }
 

@@ -50,6 +50,19 @@ impl Guard {
         );
     }
 
+    /// Says that a text cannot be looked into.
+    pub(super) fn cannot_look(&self) {
+        let blocked = self.blocks();
+        self.site.metrics.leaks.add("coding", "", 1);
+        tracing::warn!(
+            id = self.id,
+            site = self.site.name,
+            path = self.path,
+            blocked,
+            "an answer comes in a coding that nobody can look into"
+        );
+    }
+
     /// Rewrites a body under guard. `None` if it has begun with an internal name and must not be sent.
     pub(super) async fn rewrite(
         self,

@@ -427,6 +427,12 @@ async fn finish(visit: &Visit<'_>, response: Response<ResponseBody>) -> Answer {
             return visit.problem(ErrorKind::BadGateway, "leak_blocked");
         }
     }
+    if plan == Plan::Pass && rewrite::is_sealed(origins, &parts.headers) {
+        guard.cannot_look();
+        if guard.blocks() {
+            return visit.problem(ErrorKind::BadGateway, "leak_blocked");
+        }
+    }
     let body = match plan {
         Plan::Pass => body.boxed_unsync(),
         _ => match guard.rewrite(body, plan, &parts.headers).await {

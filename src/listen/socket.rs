@@ -4,7 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
+use listenfd::ListenFd;
 use socket2::{Domain, Protocol, Type};
 
 use super::Address;
@@ -68,8 +70,10 @@ pub(super) fn bind_all(
 
 /// A listening TCP socket that the parent opened: connections that come while the gate is away wait there.
 fn handed(number: usize) -> Result<std::net::TcpListener, String> {
+    // All at once: asking for them takes what says how many there are out of the environment.
+    static ALL: LazyLock<Mutex<ListenFd>> = LazyLock::new(|| Mutex::new(ListenFd::from_env()));
     let index = number.saturating_sub(3);
-    let socket = listenfd::ListenFd::from_env().take_tcp_listener(index);
+    let socket = ALL.lock().unwrap_or_else(PoisonError::into_inner).take_tcp_listener(index);
     socket.ok().flatten().ok_or_else(|| {
         format!(
             "fd:{number} was not handed over as a listening TCP socket; start the gate by its .socket unit, or name an address in [server] listen"

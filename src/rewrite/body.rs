@@ -1,7 +1,8 @@
 //! A body that is rewritten while it passes.
 
-use super::headers::{Plan, response_headers};
+use super::headers::response_headers;
 use super::origins::Origins;
+use super::plan::Plan;
 use super::rewriter::Rewriter;
 use super::wide::Order;
 use bytes::Bytes;

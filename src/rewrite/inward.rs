@@ -8,10 +8,11 @@
 //! and bodies in a coding that isn't known, or in several. Where the backend knows its public address, nothing is touched at all.
 
 use super::form::Form;
-use super::headers::{codings, is_textual, map_targets, media_type, plan};
+use super::headers::map_targets;
 use super::multipart::{Multipart, boundary};
 use super::origins::Origins;
 use super::paths::RETURN_ADDRESSES;
+use super::plan::{codings, is_textual, media_type, plan};
 use super::rewriter::{Coded, Text};
 use super::stream::Stream;
 use super::wide::Order;

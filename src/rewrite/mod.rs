@@ -14,8 +14,9 @@
 //! to what a form, an editor or a script was shown. Not undone are: an `integrity` that went; a body of a type that is no
 //! text, or in a coding that isn't known, which is stored as it comes; and what the way out makes alike, as `/Plone` and `/Plone/`.
 //!
-//! Encoded bodies are decoded, rewritten and encoded again (`coding`). Text in
-//! UTF-16 is narrowed and widened again (`wide`). What it does not do: look into binary files, or into bodies in a coding it doesn't know.
+//! Which bodies are text, and of which kind, is decided in `plan`. Encoded bodies are decoded, rewritten and encoded again (`coding`). Text in
+//! UTF-16 is narrowed and widened again (`wide`); calendars and address cards are looked at across the folds of their lines (`folds`). What it
+//! does not do: look into binary files, into the frames of a WebSocket, or into text in a coding it doesn't know, which it says ([`is_sealed`]).
 //!
 //! Two rules concern what vouches for bytes. Headers that do (`Content-MD5`, `Digest`, a strong `ETag`) are dropped or weakened where a body
 //! is rewritten (`tags`). `integrity` attributes of the site's own scripts and style sheets go in [`Mode::Full`] and [`Mode::Forwarded`], where any of them may
@@ -41,6 +42,7 @@ mod markup;
 mod multipart;
 mod origins;
 mod paths;
+mod plan;
 mod rewriter;
 mod settings;
 mod sites;
@@ -55,10 +57,11 @@ pub use body::{BoxError, RewriteBody};
 pub use coding::Coding;
 pub use cookies::set_cookie;
 pub(crate) use folds::{folded_lines, joined_line};
-pub use headers::{Plan, is_folded, is_text, is_textual, plan, response_headers};
+pub use headers::response_headers;
 pub use inward::Translation;
 pub use map::Map;
 pub use origins::{Mode, Origins, OriginsError};
+pub use plan::{Plan, is_folded, is_sealed, is_text, is_textual, plan};
 pub use settings::{Leaks, Settings};
 pub use sites::{Rewritten, Sites};
 pub use stream::Stream;

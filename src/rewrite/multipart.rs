@@ -1,8 +1,8 @@
 //! `multipart/form-data` on its way in (RFC 7578): the values of fields are mapped, files and everything between stay as they are.
 
-use super::headers::is_textual;
 use super::inward::Value;
 use super::origins::Origins;
+use super::plan::is_textual;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use memchr::memmem::{self, Finder};
 use std::sync::Arc;

@@ -2,11 +2,11 @@
 
 use super::coding::{Coding, Decoder, Encoder, STEP};
 use super::folds::Folds;
-use super::headers::Plan;
 use super::html::Links;
 use super::lazy::LazyLinks;
 use super::links::Way;
 use super::origins::{Mode, Origins};
+use super::plan::Plan;
 use super::stream::Stream;
 use super::wide::{Order, Wide};
 use bytes::Bytes;
