@@ -181,3 +181,42 @@ async fn a_cms_that_does_not_say_and_a_client_that_asked_too_often_get_the_form(
     browser.get(&format!("/passwordreset/{token}")).await;
     assert_eq!(browser.submit(RESET, &fields).await.status, 200, "looking uses nothing up");
 }
+
+/// OpenACS knows people by numbers, which stand in the form, and acts on a `GET` as well.
+#[tokio::test]
+async fn a_password_that_is_set_in_the_form_of_openacs_by_post_or_get_ends_that_persons_sessions() {
+    for by_get in [false, true] {
+        let (cms, site) = StandIn::openacs();
+        let more = format!("cms = \"openacs\"\nvirtual_hosting = \"forwarded\"\n{OWN_FORM}");
+        let gate = Gate::with(&cms.origin(), &more);
+        let mut known = from(&gate, 9);
+        assert_eq!(known.sign_in("known@example.org", RIGHT).await.status, 303);
+        assert_eq!(known.get("/pvt/home").await.status, 200);
+        from(&gate, 1).submit("/_gate/forgot-password", &[("username", "known@example.org")]).await;
+        while site.lock().unwrap().mails.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        let link = site.lock().unwrap().link_of("known");
+        let mut holder = from(&gate, 5);
+        let page = holder.get(&link).await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        assert_eq!(known.get("/pvt/home").await.status, 200, "the form alone ends nothing");
+        let (action, mut all) = page.form_named("reset");
+        all.retain(|(name, _)| !name.starts_with("password_") || name == "password_hash");
+        all.extend(["password_1", "password_2"].map(|name| (name.to_owned(), NEW.to_owned())));
+        let path = holder.path_of(&action);
+        let path = path.split('?').next().unwrap();
+        let done = if by_get {
+            let query: String =
+                url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&all).finish();
+            holder.get(&format!("{path}?{query}")).await
+        } else {
+            let all: Vec<(&str, &str)> = all.iter().map(|(name, value)| (&**name, &**value)).collect();
+            holder.post(path, &all).await
+        };
+        assert_eq!(done.status, 200, "{by_get}: {}", done.text());
+        assert_eq!(site.lock().unwrap().password_of("known"), NEW, "{by_get}: {}", done.text());
+        assert_eq!(known.get("/pvt/home").await.status, 302, "{by_get}: the old session is over");
+        assert_eq!(written(&gate), ["ok - 192.0.2.5"], "{by_get}");
+    }
+}
