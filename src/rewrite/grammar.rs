@@ -379,6 +379,12 @@ impl Grammar {
         if !is_link {
             return Step::No;
         }
+        // What is looked for is plain.
+        let name = text.get(start.saturating_add(1)..).unwrap_or_default();
+        let is_plain = |segment: &Vec<u8>| segment.iter().zip(name).all(|(wanted, seen)| wanted == seen);
+        if !self.prefix.first().is_none_or(is_plain) {
+            return Step::No;
+        }
         match prefix_at(&self.spared, text, start, end) {
             Prefix::Ends(..) => return Step::No,
             Prefix::More => return Step::More,
@@ -456,7 +462,8 @@ impl Grammar {
         }
         if found.kind != Kind::Path {
             match found.dot.map(span) {
-                Some(dot) if dot != b"." => {
+                // Not as a dot of Chinese or Japanese, behind which a second look would see an end.
+                Some(dot) if dot != b"." && symbol(dot, 0, true, b'.') == Sym::Yes(dot.len()) => {
                     for &byte in &target.host {
                         if byte == b'.' { out.extend_from_slice(dot) } else { out.push(byte) }
                     }

@@ -15,6 +15,8 @@ pub struct Map {
     grammar: Grammar,
     anchors: Vec<Anchor>,
     search: Search,
+    /// Fragments that are spelled, and for which another search is faster: few texts have many of what they begin with.
+    spelled: Vec<Vec<u8>>,
     starts: [bool; 256],
     longest: usize,
     /// What most addresses look like from the host on, and what replaces them: a short cut past the grammar.
@@ -42,6 +44,16 @@ enum Place {
     Around(usize),
     /// The path prefix begins so many bytes before the fragment.
     Path(usize),
+}
+
+/// What a spelled letter begins with.
+const SPELLS: [u8; 3] = [b'&', b'%', b'\\'];
+
+/// What was found ahead, so that it is not looked for again.
+#[derive(Default)]
+struct Ahead {
+    plain: Option<usize>,
+    spelled: Option<usize>,
 }
 
 /// A search for any of a few short patterns, fast and many bytes at once.
@@ -96,13 +108,18 @@ pub(super) struct Scan {
 impl Map {
     pub(super) fn new(grammar: Grammar) -> Self {
         let anchors = anchors(&grammar);
-        let mut patterns: Vec<Vec<u8>> = anchors.iter().flat_map(|anchor| cases(&anchor.fragment)).collect();
+        let is_spelled =
+            |anchor: &&Anchor| anchor.fragment.first().is_some_and(|first| SPELLS.contains(first));
+        let spelled: Vec<Vec<u8>> =
+            anchors.iter().filter(is_spelled).map(|anchor| anchor.fragment.clone()).collect();
+        let plain = anchors.iter().filter(|anchor| !is_spelled(anchor));
+        let mut patterns: Vec<Vec<u8>> = plain.flat_map(|anchor| cases(&anchor.fragment)).collect();
         patterns.sort();
         patterns.dedup();
         let search = Search::of(&patterns);
         let (starts, longest) = (grammar.starts(), grammar.longest());
         let (tails, plain) = (grammar.plain_tails(), grammar.plain_target());
-        Self { grammar, anchors, search, starts, longest, tails, plain }
+        Self { grammar, anchors, search, spelled, starts, longest, tails, plain }
     }
 
     /// Replaces every address in a whole value. Without one, the value itself comes back.
@@ -151,7 +168,8 @@ impl Map {
         let mut next = from;
         let mut changed = false;
         let mut remaining = Vec::new();
-        while let Some(hit) = self.search.find(text, next) {
+        let mut ahead = Ahead::default();
+        while let Some(hit) = self.hit(text, next, &mut ahead) {
             next = hit.saturating_add(1);
             // Most fragments are parts of other words.
             if !self.anchors.iter().any(|anchor| anchor.is_at(text, hit)) {
@@ -187,6 +205,35 @@ impl Map {
         }
         let remaining = remaining.iter().filter(|hit| **hit < upto).count();
         Scan { upto, changed, remaining }
+    }
+
+    /// Where the first fragment begins, from a place on.
+    fn hit(&self, text: &[u8], from: usize, ahead: &mut Ahead) -> Option<usize> {
+        let find = |seen: Option<usize>, look: &dyn Fn() -> Option<usize>| match seen {
+            Some(hit) if hit >= from => hit,
+            _ => look().unwrap_or(text.len()),
+        };
+        let plain = find(ahead.plain, &|| self.search.find(text, from));
+        let spelled = find(ahead.spelled, &|| self.find_spelled(text, from));
+        *ahead = Ahead { plain: Some(plain), spelled: Some(spelled) };
+        Some(plain.min(spelled)).filter(|hit| *hit < text.len())
+    }
+
+    fn find_spelled(&self, text: &[u8], from: usize) -> Option<usize> {
+        if self.spelled.is_empty() {
+            return None;
+        }
+        let [one, two, three] = SPELLS;
+        let tail = text.get(from..)?;
+        let begins = |at: &usize| {
+            let rest = tail.get(*at..).unwrap_or_default();
+            // Most are `&quot;` and `100%`.
+            matches!(rest.get(1), Some(b'#' | b'u' | b'U' | b'x' | b'X' | b'0'..=b'9'))
+                && self.spelled.iter().any(|spelled| {
+                    rest.get(..spelled.len()).is_some_and(|seen| seen.eq_ignore_ascii_case(spelled))
+                })
+        };
+        memchr::memchr3_iter(one, two, three, tail).find(begins).map(|at| from.saturating_add(at))
     }
 
     /// Whether a fragment that begins no address is part of an internal name nevertheless.
@@ -304,7 +351,8 @@ impl Map {
     pub(super) fn finds(&self, text: &[u8]) -> (Vec<Found>, Vec<usize>) {
         let (mut cursor, mut next) = (0, 0);
         let (mut finds, mut remaining) = (Vec::new(), Vec::new());
-        while let Some(hit) = self.search.find(text, next) {
+        let mut ahead = Ahead::default();
+        while let Some(hit) = self.hit(text, next, &mut ahead) {
             next = hit.saturating_add(1);
             match self.around(text, hit, cursor, true) {
                 Step::Found(found) => {

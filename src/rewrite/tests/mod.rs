@@ -461,7 +461,7 @@ fn a_name_is_found_however_its_letters_are_spelled() {
             (
                 "dots of Chinese and Japanese",
                 "http://plone-1\u{3002}internal/Plone/x",
-                "https://www\u{3002}example\u{3002}org/x",
+                "https://www.example.org/x",
             ),
             ("at the end of a sentence", "plone-1.internal\u{3002}Plone", "www.example.org\u{3002}Plone"),
             (
