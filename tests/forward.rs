@@ -271,7 +271,7 @@ fn a_backend_that_stalls_is_given_up_and_told_so() {
     let backend = Backend::scripted(move |wire, _| {
         let request = wire.request().expect("a request");
         if request.target() == "/body" {
-            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nthe beginning");
+            wire.send("HTTP/1.1 200 OK\r\nContent-Type: image/gif\r\nContent-Length: 100\r\n\r\nthe beginning");
         }
         ended.send(wire.has_ended()).unwrap();
     });
@@ -388,7 +388,7 @@ fn an_answer_that_never_has_a_body_is_read_as_strictly() {
         for (method, status) in
             [("HEAD", "200 OK"), ("GET", "304 Not Modified"), ("HEAD", "304 Not Modified")]
         {
-            let backend = saying_last(format!("HTTP/1.1 {status}\r\n{lines}\r\n"));
+            let backend = saying_last(format!("HTTP/1.1 {status}\r\nContent-Type: image/gif\r\n{lines}\r\n"));
             let gate = Gate::with(&backend.url(), OPEN);
             let mut wire = connect(gate.address);
             wire.send(get("/a", "").replacen("GET", method, 1));

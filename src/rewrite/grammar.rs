@@ -411,15 +411,10 @@ impl Grammar {
                 _ => found((start, name), name),
             };
         }
-        // Without a host before it only a path in plain letters is looked for.
-        let is_plain = |name| {
-            let first = self.prefix.first().map(Vec::as_slice).unwrap_or_default();
-            text.get(name..).is_some_and(|seen| seen.starts_with(first))
-        };
         match prefix_at(&self.prefix, text, start, end) {
-            Prefix::Ends(slash, end) if is_plain(slash.1) => found(slash, end),
+            Prefix::Ends(slash, end) => found(slash, end),
             Prefix::More => Step::More,
-            Prefix::Ends(..) | Prefix::No => Step::No,
+            Prefix::No => Step::No,
         }
     }
 
