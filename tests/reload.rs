@@ -380,3 +380,36 @@ fn a_changed_file_is_used_without_a_signal() {
     program.says("not reloaded: ");
     assert_eq!(status(&mut wire), 403);
 }
+
+#[test]
+fn a_site_that_a_changed_file_opens_is_named() {
+    let rules =
+        "[site.access]\nrules = [{ path = \"/a\", access = \"deny\" }, { path = \"/b\", access = \"deny\" }]";
+    let fewer = "[site.access]\nrules = [{ path = \"/a\", access = \"deny\" }]";
+    let backend = Backend::polite();
+    for (name, from, to, warned) in [
+        ("a rule less", rules, fewer, true),
+        ("no rules", rules, "", true),
+        ("a rule more", fewer, rules, false),
+        ("a wider default", DENIED, "", true),
+        ("a stricter default", PUBLIC, DENIED, false),
+    ] {
+        let quiet = "reload_on_change = false";
+        let program = Program::start(&program_toml(&backend, quiet, from));
+        program.says("listening");
+        program.write(&program_toml(&backend, quiet, to));
+        program.signal(Signal::HUP);
+        let mut warnings = Vec::new();
+        loop {
+            let line = program.says("");
+            match line["message"].as_str().unwrap() {
+                "reloaded" => break,
+                message if message.starts_with("the site has fewer rules") => {
+                    warnings.push(line["site"].clone())
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(warnings, if warned { vec!["a"] } else { vec![] }, "{name}");
+    }
+}

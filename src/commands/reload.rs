@@ -7,6 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use toml::Spanned;
+
 use crate::config::{Config, Finding};
 use crate::listen::Running;
 
@@ -38,8 +40,10 @@ pub(super) fn reload(running: &mut Running, file: &Path) {
 }
 
 fn put(running: &mut Running, config: Config) {
+    let before = running.shared();
     match running.reload(config) {
         Ok(fixed) => {
+            opened(&before.config, &running.shared().config);
             for key in fixed {
                 tracing::warn!("{key} has changed, which a gate that runs cannot use: restart to use it");
             }
@@ -48,6 +52,27 @@ fn put(running: &mut Running, config: Config) {
             tracing::info!(sites, "reloaded");
         }
         Err(sentence) => tracing::error!("not reloaded: {sentence}"),
+    }
+}
+
+/// Says which sites became more open: half a file that was being copied may be a configuration, too.
+fn opened(before: &Config, now: &Config) {
+    for site in now.sites.iter().map(Spanned::as_ref) {
+        let Some(old) =
+            before.sites.iter().map(Spanned::as_ref).find(|old| old.name.as_ref() == site.name.as_ref())
+        else {
+            continue;
+        };
+        let (was, is) = (old.access.rules.len(), site.access.rules.len());
+        if is < was || site.access.default < old.access.default {
+            tracing::warn!(
+                site = site.name.as_ref().as_str(),
+                rules_before = was,
+                rules = is,
+                "the site has fewer rules of access, or a more open default, than before; see that the file is whole \
+                 (write another beside it and rename that)"
+            );
+        }
     }
 }
 
