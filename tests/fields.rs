@@ -125,6 +125,8 @@ fn no_query_signs_in_or_chooses_another_page() {
         ("the same by its value", "/?:action=manage_main", &*house.session, false),
         ("a stranger beside a public page", "/?docs:method=1", "", false),
         ("a stranger below a public page", "/public/a?view:method=1", "", true),
+        ("a page half in the path", "/@users?jane/reset-password:method=1", &*house.session, false),
+        ("the same by its value", "/@users/jane?:action=reset-password", &*house.session, false),
         ("a member", "/docs?folder_delete:method=1", &*house.session, true),
         ("a member, by its value", "/docs?:method=folder_delete", &*house.session, true),
         (

@@ -26,6 +26,8 @@ pub enum TakenOver {
         /// The name of the account, if the address holds it.
         user: Option<String>,
     },
+    /// The page to change a password, on that of one's account.
+    ChangePassword,
     /// Nobody's: the CMS's machinery behind these pages, without a page of its own.
     Closed,
 }
@@ -49,6 +51,7 @@ pub struct PathRules {
     sign_out: Vec<Pattern>,
     reset_request: Vec<Pattern>,
     reset_link: Vec<Pattern>,
+    change_password: Vec<Pattern>,
     closed: Vec<Pattern>,
     /// What a field of the query makes of a path that has many uses.
     by_query: Vec<QueryRule>,
@@ -74,6 +77,7 @@ enum Leads {
     SignOut,
     ResetRequest,
     ResetLink,
+    ChangePassword,
     Closed,
 }
 
@@ -176,6 +180,7 @@ impl PathRules {
             &mut rules.sign_out,
             &mut rules.reset_request,
             &mut rules.reset_link,
+            &mut rules.change_password,
             &mut rules.closed,
         ];
         for pattern in lists.into_iter().flatten() {
@@ -211,6 +216,7 @@ impl PathRules {
             (Leads::Closed, &self.closed),
             (Leads::ResetLink, &self.reset_link),
             (Leads::ResetRequest, &self.reset_request),
+            (Leads::ChangePassword, &self.change_password),
             (Leads::SignOut, &self.sign_out),
             (Leads::SignIn, &self.sign_in),
         ];
@@ -230,6 +236,7 @@ impl PathRules {
                 TakenOver::ResetLink { token, user }
             }
             Leads::ResetRequest => TakenOver::RequestReset,
+            Leads::ChangePassword => TakenOver::ChangePassword,
             Leads::SignOut => TakenOver::SignOut,
             Leads::SignIn => TakenOver::SignIn,
         })
@@ -439,9 +446,20 @@ mod tests {
 
     #[test]
     fn every_spelling_that_reaches_the_cms_own_pages_is_taken_over() {
-        use TakenOver::{Closed, RequestReset, SignIn, SignOut};
+        use TakenOver::{ChangePassword, Closed, RequestReset, SignIn, SignOut};
         let plone = plone();
         for (path, query, wanted) in [
+            ("@@change-password", "", Some(ChangePassword)),
+            ("docs/change-password", "", Some(ChangePassword)),
+            ("portal_membership/setPassword", "", Some(Closed)),
+            ("portal_membership/testCurrentPassword", "", Some(Closed)),
+            ("acl_users/source_users/manage_updatePassword", "", Some(Closed)),
+            ("portal_membership/logoutUser", "", Some(SignOut)),
+            ("news/aq_parent/aq_parent", "", Some(Closed)),
+            ("news/Plone/@@POST_application_json_@users/x/reset-password", "", Some(Closed)),
+            ("++view++POST_application_json_@users/x/reset-password", "", Some(Closed)),
+            ("POST_application_json_@login", "", Some(Closed)),
+            ("@@GET_application_json_@search", "", None),
             ("login", "", Some(SignIn)),
             ("login_form", "came_from=/x", Some(SignIn)),
             ("@@login", "", Some(SignIn)),
