@@ -12,6 +12,8 @@ die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
 # Zope refuses to start in a locale that is named but not installed, as after ssh from elsewhere.
 export LC_ALL=C.UTF-8
+# The gate refuses a store in a folder that others may write to.
+umask 022
 
 # ---- what must be installed ----
 

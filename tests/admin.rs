@@ -269,6 +269,10 @@ fn only_this_machine_is_meant_and_nothing_is_changed() {
         ("127.0.0.1.rebound.example:9180", 421),
         (HOST, 421),
         ("", 421),
+        ("rebound.example@127.0.0.1", 421),
+        ("rebound.example:9180@localhost:9180", 421),
+        ("localhost\r\nHost: rebound.example", 421),
+        ("localhost\r\nHost: localhost", 421),
     ] {
         assert_eq!(asked_as(admin, "GET /sessions", host, "").0, status, "{host}");
     }

@@ -196,7 +196,8 @@ fn only_cr_lf_dot_cr_lf_ends_a_message() {
         ("\r\n.\r", false),
         ("\r\n.\r\r\n", false),
         ("\n.\r\r\n", false),
-        ("\r\n\0.\r\n", true),
+        ("\r\n\0.\r\n", false),
+        ("\r\n.\0\r\n", false),
     ] {
         let sink = MailSink::start();
         let gate = before(&sink, "");
@@ -448,7 +449,10 @@ fn messages() -> impl Strategy<Value = Vec<u8>> {
         "[ -~]{0,60}".prop_map(String::into_bytes),
         "\\.{0,3}[a-z]{0,3}".prop_map(String::into_bytes),
         "[A-Za-z-]{1,9}: [ -~]{0,40}".prop_map(String::into_bytes),
-        prop::collection::vec(any::<u8>().prop_filter("no line end", |byte| !b"\r\n".contains(byte)), 0..40),
+        prop::collection::vec(
+            any::<u8>().prop_filter("no line end and no NUL", |byte| !b"\r\n\0".contains(byte)),
+            0..40
+        ),
         prop::sample::select(vec![
             "",
             ".",

@@ -227,6 +227,37 @@ async fn a_reset_link_is_taken_out_of_the_address_in_every_spelling_and_asks_the
     assert!(backend.requests().is_empty(), "{:?}", backend.requests());
 }
 
+/// Who can set a cookie in a visitor's browser must not choose which link the visitor's new password goes to.
+#[tokio::test]
+async fn of_two_reset_tickets_none_is_taken_unless_they_are_one() {
+    let backend = StandIn::plone60();
+    let gate = Gate::before(&backend.url());
+    let mut tickets = Vec::new();
+    for user in ["asmith", "jdoe"] {
+        let token = backend.issue_token(user, TokenState::Good);
+        let answer =
+            Browser::new(gate.address, HOST).get(&format!("/passwordreset/{token}?userid={user}")).await;
+        let cookies = answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
+        let ticket =
+            cookies.filter_map(|cookie| cookie.split(';').next()).find(|pair| pair.contains("reset"));
+        tickets.push(ticket.unwrap().to_owned());
+    }
+    let (one, other) = (&tickets[0], &tickets[1]);
+    for (name, cookies, status) in [
+        ("one", one.clone(), 200),
+        ("the same twice", format!("{one}; {one}"), 200),
+        ("two", format!("{one}; {other}"), 400),
+        ("two, the other way", format!("{other}; {one}"), 400),
+        ("what is no ticket before", format!("{}=x; {one}", one.split_once('=').unwrap().0), 400),
+        ("what is no ticket behind", format!("{one}; {}=x", one.split_once('=').unwrap().0), 400),
+    ] {
+        let page =
+            Browser::new(gate.address, HOST).with("cookie", &cookies).get("/_gate/reset-password").await;
+        assert_eq!(page.status, status, "{name}");
+        assert_eq!(page.text().contains("name=\"password\""), status == 200, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn switched_off_there_is_no_page_no_link_and_no_way_to_the_cms() {
     let backend = StandIn::plone60();

@@ -63,10 +63,11 @@ fn replies(said: &[u8]) -> impl Iterator<Item = String> {
     lines.into_iter()
 }
 
-/// No line end but CR LF.
+/// No line end but CR LF, and nothing that a server behind may drop.
 fn clean(message: &[u8]) {
     let mut before = 0;
     for byte in message {
+        assert_ne!(*byte, 0, "a NUL in {}", shown(message));
         assert_eq!(before == b'\r', *byte == b'\n', "a lone line end in {}", shown(message));
         before = *byte;
     }

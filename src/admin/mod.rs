@@ -177,13 +177,17 @@ async fn answer<B>(shared: &Shared, request: &Request<B>, stopping: bool) -> Res
     }
 }
 
-/// Whether the request names an address, or this machine: a page that has had its own name point here names that.
+/// Whether the request names an address, or this machine, and nothing else: a page that has had its own name point here names
+/// that.
 fn is_meant<B>(shared: &Shared, request: &Request<B>) -> bool {
     let settings = &shared.config.admin;
     if settings.danger_anywhere || matches!(settings.listen, Some(Address::Unix(_))) {
         return true;
     }
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    // A `Host` has no user (RFC 9110, section 7.2), an authority may.
+    let host = host.to_str().ok().filter(|host| !host.contains('@'));
     let authority = host.and_then(|host| host.parse::<http::uri::Authority>().ok());
     authority.is_some_and(|authority| {
         let name = authority.host().trim_matches(['[', ']']);

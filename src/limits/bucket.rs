@@ -18,18 +18,19 @@ use crate::config::values::Rate;
 pub(super) const MOST_KEYS: usize = 1 << 16;
 
 /// One bucket a key for each of several rates; an attempt must fit into all.
-pub(super) struct Buckets(Vec<Bucket>);
+pub(super) struct Buckets(Vec<Arc<Bucket>>);
 
 impl Buckets {
     pub(super) fn new(rates: &[Rate], clock: &SteadyClock) -> Self {
-        Self(rates.iter().filter_map(|rate| Bucket::new(*rate, Ledger::default(), clock)).collect())
+        Self(rates.iter().filter_map(|rate| Bucket::new(*rate, clock)).map(Arc::new).collect())
     }
 
-    /// For other rates: one that there was goes on with its counts, a new one begins with none.
+    /// For other rates: a bucket of a rate that there was goes on as it is (what it counted is told in the time since
+    /// *it* began, and would lock people out of one that began later), one of a new rate begins with no counts.
     pub(super) fn renewed(&self, rates: &[Rate], clock: &SteadyClock) -> Self {
-        let same = |rate: &Rate| self.0.iter().find(|bucket| bucket.rate == *rate);
-        let ledger = |rate: &Rate| same(rate).map_or_else(Ledger::default, |bucket| bucket.ledger.clone());
-        Self(rates.iter().filter_map(|rate| Bucket::new(*rate, ledger(rate), clock)).collect())
+        let same = |rate: &Rate| self.0.iter().find(|bucket| bucket.rate == *rate).cloned();
+        let bucket = |rate: &Rate| same(rate).or_else(|| Bucket::new(*rate, clock).map(Arc::new));
+        Self(rates.iter().filter_map(bucket).collect())
     }
 
     /// Counts once for `key` in every bucket, or, if one is full, in none.
@@ -75,9 +76,10 @@ struct Bucket {
 
 impl Bucket {
     /// `None` for a rate beyond one a nanosecond, which is no limit.
-    fn new(rate: Rate, ledger: Ledger, clock: &SteadyClock) -> Option<Self> {
+    fn new(rate: Rate, clock: &SteadyClock) -> Option<Self> {
         let leak = rate.per.checked_div(rate.count)?;
         let quota = Quota::with_period(leak)?.allow_burst(NonZeroU32::new(rate.count)?);
+        let ledger = Ledger::default();
         let limiter = RateLimiter::new(quota, ledger.clone(), clock.clone());
         Some(Self { rate, limiter, ledger, leak })
     }

@@ -232,3 +232,19 @@ fn other_settings_keep_what_was_counted_by_those_that_stay() {
     let limits = limits.renewed(&settings("reset_request = { per_client = [] }"));
     assert!(limits.check_client(Action::ResetRequest, client).is_ok(), "no rate, no limit");
 }
+
+/// A ledger under a limiter that began later would read what it holds as far in the future.
+#[test]
+fn the_same_settings_again_lock_nobody_out_however_long_the_gate_was_up() {
+    let (limits, clock) = limits("");
+    clock.advance(30 * 24 * 60 * MINUTE);
+    limits.check_client(Action::SignIn, HERE).unwrap();
+    limits.forgive_client(Action::SignIn, HERE);
+    limits.check_account(Action::ResetRequest, "s", "alice").unwrap();
+    let limits = limits.renewed(&toml::from_str("").unwrap());
+    assert_eq!(passing(&limits, Action::SignIn), 10);
+    assert_eq!(
+        limits.check_account(Action::ResetRequest, "s", "alice").map_err(|wait| wait.as_duration()),
+        Ok(())
+    );
+}

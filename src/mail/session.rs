@@ -6,8 +6,8 @@
 //! # SMTP smuggling
 //! A message ends with `CR LF . CR LF` and with nothing else. A bare LF is a line end *within* a message: Python's smtplib sends
 //! bytes as they are, and Zope's are such; it leaves the gate as CR LF, so that no server behind sees a line end where this one
-//! saw none. A bare CR is no line end to anyone who is careful: such a message is refused and the connection closed, so that
-//! nothing behind it is taken for a command. So is what a client sends behind `DATA` before it was told to go ahead.
+//! saw none. A bare CR is no line end to anyone who is careful, and a NUL is dropped by some servers, so that they see a line end
+//! around it: such a message is refused and the connection closed, so that nothing behind it is taken for a command. So is what a client sends behind `DATA` before it was told to go ahead.
 //!
 //! # STARTTLS injection
 //! Commands that stand behind `STARTTLS` in clear text are thrown away, and all that was said before is forgotten (RFC 3207,
@@ -307,10 +307,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             transaction.delivery.abandon().await;
             return Ok(too_large());
         };
-        let Ok(message) = with_line_ends(message) else {
-            transaction.delivery.abandon().await;
-            tracing::warn!("a message was refused because of a carriage return by itself");
-            return Err(End::Say(Reply::new(550, "5.6.0 A carriage return without a line feed")));
+        let message = match with_line_ends(message) {
+            Ok(message) => message,
+            Err(ambiguous) => {
+                transaction.delivery.abandon().await;
+                tracing::warn!("a message was refused: {ambiguous}");
+                return Err(End::Say(Reply::new(550, &format!("5.6.0 {ambiguous}"))));
+            }
         };
         let Transaction { delivery, protocol, recipients, .. } = transaction;
         Ok(self.relay.pass_on(delivery, message, recipients, protocol).await)
@@ -427,19 +430,26 @@ fn misunderstood(error: &Error) -> Reply {
     }
 }
 
-/// The message has a carriage return that no line feed follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct BareReturn;
+/// What servers read differently, so that one may see the end of a message where another sees none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Ambiguous {
+    #[error("A carriage return without a line feed")]
+    BareReturn,
+    /// Some servers drop it, and then a lone dot beside it is the end.
+    #[error("A NUL character")]
+    Nul,
+}
 
 /// Makes every line end CR LF. Who ends lines with a bare LF also doubles the dots behind them, so they are halved here.
-fn with_line_ends(message: Vec<u8>) -> Result<Vec<u8>, BareReturn> {
+fn with_line_ends(message: Vec<u8>) -> Result<Vec<u8>, Ambiguous> {
     let mut out = Vec::new();
     let (mut literal, mut before) = (0_usize, None);
     let mut bytes = message.iter().enumerate().peekable();
     while let Some((at, byte)) = bytes.next() {
         let next = bytes.peek().map(|(_, next)| **next);
         match byte {
-            b'\r' if next != Some(b'\n') => return Err(BareReturn),
+            b'\r' if next != Some(b'\n') => return Err(Ambiguous::BareReturn),
+            0 => return Err(Ambiguous::Nul),
             b'\n' if before != Some(b'\r') => {
                 out.extend_from_slice(message.get(literal..at).unwrap_or_default());
                 out.extend_from_slice(b"\r\n");
@@ -471,9 +481,13 @@ mod tests {
             ("mixed", "a\r\nb\nc\r\n", Ok("a\r\nb\r\nc\r\n")),
             ("dots behind bare LF", "a\n..b\n.\nc\r\n..d", Ok("a\r\n.b\r\n.\r\nc\r\n..d")),
             ("first line", "..a\n", Ok("..a\r\n")),
-            ("bare CR", "a\rb\r\n", Err(BareReturn)),
-            ("CR at the end", "a\r", Err(BareReturn)),
-            ("CR CR LF", "a\r\r\n", Err(BareReturn)),
+            ("bare CR", "a\rb\r\n", Err(Ambiguous::BareReturn)),
+            ("CR at the end", "a\r", Err(Ambiguous::BareReturn)),
+            ("CR CR LF", "a\r\r\n", Err(Ambiguous::BareReturn)),
+            ("NUL before a lone dot", "a\r\n\0.\r\nMAIL FROM:<>\r\n", Err(Ambiguous::Nul)),
+            ("NUL behind a lone dot", "a\r\n.\0\r\n", Err(Ambiguous::Nul)),
+            ("NUL within a line end", "a\r\0\n", Err(Ambiguous::BareReturn)),
+            ("NUL alone", "\0", Err(Ambiguous::Nul)),
             ("empty", "", Ok("")),
         ] {
             let got = with_line_ends(given.as_bytes().to_vec());

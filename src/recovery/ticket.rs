@@ -49,10 +49,15 @@ impl Ticket {
         Some(cookie::set(Name::Reset, &visit.site.cookies, &URL_SAFE_NO_PAD.encode(sealed), None))
     }
 
-    /// The one that the visitor brings, if it is ours and its time is not over.
+    /// The one that the visitor brings, if it is ours and its time is not over; `None` also for several that differ: one of them was
+    /// set by somebody else.
     pub fn of(visit: &Visit<'_>) -> Option<Self> {
         let shared = visit.shared();
-        let value = cookie::values(visit.headers(), visit.site.cookies.of(Name::Reset)).next()?;
+        let mut values = cookie::values(visit.headers(), visit.site.cookies.of(Name::Reset));
+        let value = values.next()?;
+        if values.any(|other| other != value) {
+            return None;
+        }
         let bytes = URL_SAFE_NO_PAD.decode(value).ok()?;
         let plain = shared.sealer.open(PURPOSE, visit.site.name.as_bytes(), &bytes)?;
         let sealed: Sealed = serde_json::from_slice(&plain).ok()?;

@@ -21,6 +21,14 @@ pub enum Problem {
     /// Its folder or the file itself cannot be opened or made.
     #[error("cannot be opened: {0}; check that the gate's user may write to its folder")]
     Unreachable(io::Error),
+    /// Others than its owner may write to its folder, and so put what they like in its place, or a link to elsewhere.
+    #[error("is in a folder that others may write to (mode {mode:03o}); run: chmod go-w {}", folder.display())]
+    Exposed {
+        /// The folder.
+        folder: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// SQLite cannot open it, without saying why.
     #[error(
         "cannot be opened; check that it is a file and that the gate's user may read and write it and its folder"

@@ -14,7 +14,7 @@ mod reopen;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -374,7 +374,7 @@ fn data_version(connection: &Connection) -> Option<i64> {
 }
 
 fn connect(file: &Path, patience: Duration) -> Result<Connection, Problem> {
-    make_if_missing(file).map_err(Problem::Unreachable)?;
+    make_if_missing(file)?;
     let mut connection = Connection::open(file)?;
     connection.busy_timeout(patience)?;
     recognise(&connection)?;
@@ -388,12 +388,19 @@ fn connect(file: &Path, patience: Duration) -> Result<Connection, Problem> {
 }
 
 /// SQLite would make the file itself, but readable by others; its log files take their mode from it.
-fn make_if_missing(file: &Path) -> io::Result<()> {
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+fn make_if_missing(file: &Path) -> Result<(), Problem> {
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut maker = fs::DirBuilder::new();
+    maker.recursive(true).mode(0o700).create(folder).map_err(Problem::Unreachable)?;
+    let mode = fs::metadata(folder).map_err(Problem::Unreachable)?.permissions().mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        return Err(Problem::Exposed { folder: folder.to_owned(), mode });
     }
     match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(Problem::Unreachable(error)),
         _ => Ok(()),
     }
 }

@@ -1,5 +1,3 @@
-use std::os::unix::fs::PermissionsExt as _;
-
 use tempfile::TempDir;
 
 use super::*;
@@ -142,7 +140,8 @@ fn what_cannot_be_opened_is_refused_with_the_reason() {
     let (folder, file) = place();
     fs::write(folder.path().join("text"), "This is not a database, only some text. ".repeat(200)).unwrap();
     assert!(refusal(&folder.path().join("text")).contains("not a SQLite database"));
-    assert!(refusal(folder.path()).contains("cannot be opened"), "a folder");
+    fs::create_dir(folder.path().join("folder")).unwrap();
+    assert!(refusal(&folder.path().join("folder")).contains("cannot be opened"), "a folder");
     assert!(refusal(&folder.path().join("text/gate.db")).contains("cannot be opened"), "below a file");
 
     let foreign = folder.path().join("foreign");
@@ -324,4 +323,32 @@ async fn a_store_that_is_moved_away_promises_nothing_until_it_is_back() {
     store.insert_session(row(1), None).await.unwrap();
     drop(store);
     assert_eq!(keys(&Sqlite::open(file).unwrap()).await, [1]);
+}
+
+#[test]
+fn a_folder_that_others_may_write_to_is_refused_with_the_remedy() {
+    let (_folder, file) = place();
+    let within = file.parent().unwrap();
+    fs::create_dir(within).unwrap();
+    for (mode, fine) in [
+        (0o777, false),
+        (0o1777, false),
+        (0o770, false),
+        (0o2770, false),
+        (0o702, false),
+        (0o700, true),
+        (0o750, true),
+        (0o755, true),
+        (0o2755, true),
+    ] {
+        fs::set_permissions(within, fs::Permissions::from_mode(mode)).unwrap();
+        match Sqlite::open(file.clone()) {
+            Ok(_) => assert!(fine, "{mode:o}"),
+            Err(error) => {
+                let remedy = format!("run: chmod go-w {}", within.display());
+                assert!(!fine && error.to_string().contains(&remedy), "{mode:o}: {error}");
+                assert!(!file.exists(), "{mode:o}: nothing is made there");
+            }
+        }
+    }
 }
