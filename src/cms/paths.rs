@@ -47,6 +47,8 @@ pub struct PathRules {
     transparent: Vec<String>,
     /// How the names begin behind which the CMS keeps files, such as styles and pictures of its design.
     resources: Vec<String>,
+    /// The members of a body in JSON whose texts name what is to be copied or moved.
+    sources: Vec<String>,
     /// What is the CMS's own business although a pattern fits it: paths that end in one of these.
     passed: Vec<Pattern>,
     sign_in: Vec<Pattern>,
@@ -259,6 +261,12 @@ impl PathRules {
     /// How the names begin behind which the CMS keeps files and no pages. Before one, a [transparent](Self::transparent) name counts.
     pub fn resources(&self) -> &[String] {
         &self.resources
+    }
+
+    /// The members of a body in JSON whose texts name, by path or address, what is to be copied or moved; read where the dialogue
+    /// names members that sign in, too.
+    pub fn sources(&self) -> &[String] {
+        &self.sources
     }
 
     /// The fields of a query of the CMS's sign-in page that say where to go afterwards.
