@@ -193,6 +193,27 @@ fn no_body_names_more_pages_than_a_form_does() {
     house.refuses("a head full of names", PARTS, named("name=\"\\\"".repeat(100).as_bytes()));
 }
 
+/// plone.restapi: `@copy` and `@move` take what the body names to the path of the request.
+#[test]
+fn no_json_takes_a_page_out_of_a_closed_place() {
+    let house = House::open();
+    let json = "Content-Type: application/json\r\n";
+    for source in [
+        r#""/manage_main""#,
+        r#"["/docs", "/docs/../manage_main"]"#,
+        r#""http://localhost:8080/Plone/manage_main""#,
+        &format!("\"http://{HOST}/man\\u0061ge\""),
+    ] {
+        house.refuses(source, json, format!("{{\"source\": {source}}}"));
+    }
+    for source in [r#""/docs/a""#, r#"["1234abcd", "/docs"]"#, &format!("\"http://{HOST}/docs\"")] {
+        house.takes(source, json, format!("{{\"source\": {source}}}"));
+    }
+    // A stranger takes nothing from where only members go.
+    let sent = house.send(post("/public/a", json, r#"{"source": "/docs/a"}"#));
+    assert_eq!(sent, (403, false));
+}
+
 /// plone.restapi (all versions): whatever page an object with a name and a password is posted to, it signs that request in.
 #[test]
 fn no_json_signs_in() {

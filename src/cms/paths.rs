@@ -48,6 +48,12 @@ pub struct PathRules {
     user_query: Vec<String>,
     /// What may stand before a view's name without changing it.
     view_prefixes: Vec<String>,
+    /// How the names begin that lead to where they stand, so that a path means the same without them.
+    transparent: Vec<String>,
+    /// How the names begin behind which the CMS keeps files, such as styles and pictures of its design.
+    resources: Vec<String>,
+    /// The members of a body in JSON whose texts name what is to be copied or moved.
+    sources: Vec<String>,
     /// What is the CMS's own business although a pattern fits it: paths that end in one of these.
     passed: Vec<Pattern>,
     sign_in: Vec<Pattern>,
@@ -265,6 +271,23 @@ impl PathRules {
     /// What may stand before a segment without changing it.
     pub fn view_prefixes(&self) -> &[String] {
         &self.view_prefixes
+    }
+
+    /// How the names begin that lead to where they stand: what follows is found as if they were not there. Only a CMS that
+    /// [acquires](Self::acquires) is taken to have them.
+    pub fn transparent(&self) -> &[String] {
+        &self.transparent
+    }
+
+    /// How the names begin behind which the CMS keeps files and no pages. Before one, a [transparent](Self::transparent) name counts.
+    pub fn resources(&self) -> &[String] {
+        &self.resources
+    }
+
+    /// The members of a body in JSON whose texts name, by path or address, what is to be copied or moved; read where the dialogue
+    /// names members that sign in, too.
+    pub fn sources(&self) -> &[String] {
+        &self.sources
     }
 
     /// The fields of a query of the CMS's sign-in page that say where to go afterwards.
