@@ -433,6 +433,33 @@ fn a_folder_that_zope_finds_everything_in_is_a_warning() {
 }
 
 #[test]
+fn styles_that_are_open_with_all_that_is_behind_them_are_a_warning() {
+    for (path, warned) in [
+        ("/++theme++**", true),
+        ("/++theme++mine/**", true),
+        ("**/++resource++**", true),
+        ("/++plone++static/**.css", true),
+        ("/++webresource++**", true),
+        ("/++theme++mine/*", false),
+        ("**/++theme++mine/a.css", false),
+        ("/robots.txt", false),
+    ] {
+        for (settings, knows) in
+            [("", true), ("default = \"public\"\n", false), ("default = \"deny\"\n", true)]
+        {
+            let rules = format!("{settings}rules = [{{ path = \"{path}\", access = \"public\" }}]");
+            let (_, warnings) = parse(&format!("{SITE}\n[site.access]\n{rules}")).unwrap();
+            let said = format!("`{path}` is public, and the CMS finds what lies elsewhere behind a file");
+            let said = warnings.iter().any(|warning| warning.to_string().contains(&said));
+            assert_eq!(said, warned && knows, "{rules}: {warnings:?}");
+        }
+    }
+    let rules = "rules = [{ path = \"/++theme++**\", access = \"public\" }]";
+    let (_, warnings) = parse(&format!("{SITE}\ncms = \"openacs\"\n[site.access]\n{rules}")).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
 fn a_page_that_zope_shows_at_other_addresses_is_a_warning() {
     let page = "rules = [{ path = \"/board\", access = \"deny\" }]";
     for (rules, warned) in [

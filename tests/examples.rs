@@ -310,6 +310,7 @@ async fn mediawiki_goes_as_far_as_it_can() {
     let paths = backend.dialogue().paths();
     for (path, query, wanted) in [
         ("wiki/Special:UserLogin", "", Some(TakenOver::SignIn)),
+        ("wiki/special:userlogin", "", Some(TakenOver::SignIn)),
         ("w/index.php", "title=Special:UserLogout", Some(TakenOver::SignOut)),
         ("w/index.php", "title=special:passwordreset", Some(TakenOver::RequestReset)),
         ("w/api.php", "action=clientlogin", Some(TakenOver::Closed)),
@@ -325,6 +326,10 @@ async fn drupal_goes_the_whole_way() {
     walk("drupal", drupal, "jdoe", "7").await;
     let cms = StandIn::answering(drupal);
     let backend = backend("drupal", &cms);
+    for (path, wanted) in [("USER/Login", TakenOver::SignIn), ("User/PASSWORD", TakenOver::RequestReset)] {
+        assert_eq!(backend.dialogue().paths().taken_over(path.split('/'), None), Some(wanted), "/{path}");
+    }
+    assert_eq!(link(&backend, "/User/RESET/7/1700000000/aB3dEf").expose(), "7~1700000000~aB3dEf");
     let good = link(&backend, "/user/reset/7/1795246810/goodhash");
     assert_eq!(good.expose(), "7~1795246810~goodhash");
     assert_eq!(redeem(&backend, &good, "weak").await, (Verdict::Rejected, Some("Too weak.".to_owned())));

@@ -125,6 +125,8 @@ fn no_query_signs_in_or_chooses_another_page() {
         ("the same by its value", "/?:action=manage_main", &*house.session, false),
         ("a stranger beside a public page", "/?docs:method=1", "", false),
         ("a stranger below a public page", "/public/a?view:method=1", "", true),
+        ("a page half in the path", "/@users?jane/reset-password:method=1", &*house.session, false),
+        ("the same by its value", "/@users/jane?:action=reset-password", &*house.session, false),
         ("a member", "/docs?folder_delete:method=1", &*house.session, true),
         ("a member, by its value", "/docs?:method=folder_delete", &*house.session, true),
         (
@@ -189,6 +191,27 @@ fn no_body_names_more_pages_than_a_form_does() {
     house.takes("as a form does", FORM, fields(8));
     house.refuses("a hundred", FORM, fields(100));
     house.refuses("a head full of names", PARTS, named("name=\"\\\"".repeat(100).as_bytes()));
+}
+
+/// plone.restapi: `@copy` and `@move` take what the body names to the path of the request.
+#[test]
+fn no_json_takes_a_page_out_of_a_closed_place() {
+    let house = House::open();
+    let json = "Content-Type: application/json\r\n";
+    for source in [
+        r#""/manage_main""#,
+        r#"["/docs", "/docs/../manage_main"]"#,
+        r#""http://localhost:8080/Plone/manage_main""#,
+        &format!("\"http://{HOST}/man\\u0061ge\""),
+    ] {
+        house.refuses(source, json, format!("{{\"source\": {source}}}"));
+    }
+    for source in [r#""/docs/a""#, r#"["1234abcd", "/docs"]"#, &format!("\"http://{HOST}/docs\"")] {
+        house.takes(source, json, format!("{{\"source\": {source}}}"));
+    }
+    // A stranger takes nothing from where only members go.
+    let sent = house.send(post("/public/a", json, r#"{"source": "/docs/a"}"#));
+    assert_eq!(sent, (403, false));
 }
 
 /// plone.restapi (all versions): whatever page an object with a name and a password is posted to, it signs that request in.

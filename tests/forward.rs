@@ -271,7 +271,9 @@ fn a_backend_that_stalls_is_given_up_and_told_so() {
     let backend = Backend::scripted(move |wire, _| {
         let request = wire.request().expect("a request");
         if request.target() == "/body" {
-            wire.send("HTTP/1.1 200 OK\r\nContent-Type: image/gif\r\nContent-Length: 100\r\n\r\nthe beginning");
+            wire.send(
+                "HTTP/1.1 200 OK\r\nContent-Type: image/gif\r\nContent-Length: 100\r\n\r\nthe beginning",
+            );
         }
         ended.send(wire.has_ended()).unwrap();
     });

@@ -339,6 +339,31 @@ fn what_zope_finds_elsewhere_is_judged_as_what_it_is() {
 }
 
 #[test]
+fn what_opens_styles_or_a_folder_opens_no_page() {
+    let backend = backend();
+    let gate = Gate::with(
+        &format!("{}/Plone", backend.url()),
+        "access.rules = [{ path = \"/++webresource++**\", access = \"public\" }, { path = \"/news/**\", access = \"public\" }]",
+    );
+    for (path, reached) in [
+        ("/++webresource++hash/++theme++barceloneta/css/a.css", 1),
+        ("/++webresource++hash/++plone++static/a.js", 1),
+        ("/++webresource++x/docs/handbook", 0),
+        ("/++webresource++x/%2B%2Bapi++/docs/handbook", 0),
+        ("/++webresource++x/docs/++theme++barceloneta", 0),
+        ("/++webresource++x", 0),
+        ("/news/a", 1),
+        ("/news/Plone/@@view", 0),
+        ("/news/Plone/@@GET_application_json_@search?fullobjects=1", 0),
+        ("/news?Plone/@@view:method=1", 0),
+    ] {
+        backend.take();
+        ask(gate.address, get(path, ""));
+        assert_eq!(backend.take().len(), reached, "{path}");
+    }
+}
+
+#[test]
 fn a_cms_that_acquires_nothing_has_its_rules_where_they_say() {
     let backend = backend();
     let rules = "cms = \"none\"\n[site.access]\ndefault = \"public\"\nrules = [{ path = \"/old/**\", access = \"deny\" }]";

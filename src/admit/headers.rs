@@ -21,6 +21,7 @@ const PROXY_FIELDS: &[&str] = &[
     "http2-settings",
     "proxy",
     "remote-user",
+    "request-range", // Zope takes it for a Range
     "true-client-ip",
     "via",
     "x-client-ip",
@@ -224,6 +225,7 @@ mod tests {
             "X.Remote.User",
             "x-remote_user",
             "Remote-User",
+            "Request-Range",
             "remote_user",
             "X-Forwarded-For",
             "x_forwarded_host",

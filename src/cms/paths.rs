@@ -3,6 +3,7 @@
 //! An old CMS answers with the same page under many names: below any content, under prefixes, and by
 //! the name of a form field. A rule therefore looks at every segment of a path, not at its end.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de};
@@ -26,6 +27,8 @@ pub enum TakenOver {
         /// The name of the account, if the address holds it.
         user: Option<String>,
     },
+    /// The page to change a password, on that of one's account.
+    ChangePassword,
     /// Nobody's: the CMS's machinery behind these pages, without a page of its own.
     Closed,
 }
@@ -37,18 +40,27 @@ pub enum TakenOver {
 pub struct PathRules {
     /// Whether the CMS looks for each name of a path in all the folders above as well, as Zope does.
     acquires: bool,
+    /// Whether the CMS finds its pages in any case, as Drupal does.
+    ignore_case: bool,
     /// The fields of a query of the CMS's sign-in page that say where to go afterwards.
     next_query: Vec<String>,
     /// The fields of a query of the CMS's forgotten-password page that name the account.
     user_query: Vec<String>,
     /// What may stand before a view's name without changing it.
     view_prefixes: Vec<String>,
+    /// How the names begin that lead to where they stand, so that a path means the same without them.
+    transparent: Vec<String>,
+    /// How the names begin behind which the CMS keeps files, such as styles and pictures of its design.
+    resources: Vec<String>,
+    /// The members of a body in JSON whose texts name what is to be copied or moved.
+    sources: Vec<String>,
     /// What is the CMS's own business although a pattern fits it: paths that end in one of these.
     passed: Vec<Pattern>,
     sign_in: Vec<Pattern>,
     sign_out: Vec<Pattern>,
     reset_request: Vec<Pattern>,
     reset_link: Vec<Pattern>,
+    change_password: Vec<Pattern>,
     closed: Vec<Pattern>,
     /// What a field of the query makes of a path that has many uses.
     by_query: Vec<QueryRule>,
@@ -74,11 +86,12 @@ enum Leads {
     SignOut,
     ResetRequest,
     ResetLink,
+    ChangePassword,
     Closed,
 }
 
 impl QueryRule {
-    fn holds(&self, segments: &[&str], query: &str) -> bool {
+    fn holds(&self, segments: &[impl AsRef<str>], query: &str) -> bool {
         self.path.is_within(segments)
             && form_urlencoded::parse(query.as_bytes()).any(|(name, value)| {
                 is_read_as(&name, &self.field)
@@ -171,14 +184,7 @@ impl PathRules {
     /// With the values of `[settings]` in their places.
     pub(super) fn settled(&self, settings: &BTreeMap<String, String>) -> Result<Self, String> {
         let mut rules = self.clone();
-        let lists = [
-            &mut rules.sign_in,
-            &mut rules.sign_out,
-            &mut rules.reset_request,
-            &mut rules.reset_link,
-            &mut rules.closed,
-        ];
-        for pattern in lists.into_iter().flatten() {
+        for pattern in rules.lists().into_iter().flatten() {
             let mut written = pattern.0.join("/");
             for (name, value) in settings {
                 written = written.replace(&format!("{{settings.{name}}}"), value);
@@ -190,7 +196,25 @@ impl PathRules {
             }
             pattern.0 = written.split('/').map(str::to_owned).collect();
         }
+        if rules.ignore_case {
+            let lower =
+                |pattern: &mut Pattern| pattern.0.iter_mut().for_each(|name| *name = name.to_lowercase());
+            rules.lists().into_iter().flatten().for_each(lower);
+            rules.passed.iter_mut().for_each(lower);
+            rules.by_query.iter_mut().for_each(|rule| lower(&mut rule.path));
+        }
         Ok(rules)
+    }
+
+    fn lists(&mut self) -> [&mut Vec<Pattern>; 6] {
+        [
+            &mut self.sign_in,
+            &mut self.sign_out,
+            &mut self.reset_request,
+            &mut self.reset_link,
+            &mut self.change_password,
+            &mut self.closed,
+        ]
     }
 
     /// Which of the gate's pages a path leads to, if any.
@@ -204,13 +228,15 @@ impl PathRules {
     ) -> Option<TakenOver> {
         let segments: Vec<&str> =
             segments.into_iter().filter(|s| !s.is_empty()).map(|segment| self.view_name(segment)).collect();
-        let within = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_within(&segments));
+        let names = self.compared(&segments);
+        let within = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.is_within(&names));
         let raw = query.unwrap_or_default();
-        let by_query = |to: Leads| self.by_query.iter().any(|r| r.leads_to == to && r.holds(&segments, raw));
+        let by_query = |to: Leads| self.by_query.iter().any(|r| r.leads_to == to && r.holds(&names, raw));
         let order = [
             (Leads::Closed, &self.closed),
             (Leads::ResetLink, &self.reset_link),
             (Leads::ResetRequest, &self.reset_request),
+            (Leads::ChangePassword, &self.change_password),
             (Leads::SignOut, &self.sign_out),
             (Leads::SignIn, &self.sign_in),
         ];
@@ -220,7 +246,7 @@ impl PathRules {
         // A field of the query says more than the path it is sent to.
         let leads = order.iter().find(|(to, _)| by_query(*to)).map(|(to, _)| *to).or_else(|| {
             let (to, _) = order.into_iter().find(|(_, patterns)| within(patterns))?;
-            let passed = to != Leads::Closed && self.passed.iter().any(|pattern| pattern.ends(&segments));
+            let passed = to != Leads::Closed && self.passed.iter().any(|pattern| pattern.ends(&names));
             (!passed).then_some(to)
         })?;
         Some(match leads {
@@ -230,6 +256,7 @@ impl PathRules {
                 TakenOver::ResetLink { token, user }
             }
             Leads::ResetRequest => TakenOver::RequestReset,
+            Leads::ChangePassword => TakenOver::ChangePassword,
             Leads::SignOut => TakenOver::SignOut,
             Leads::SignIn => TakenOver::SignIn,
         })
@@ -244,6 +271,23 @@ impl PathRules {
     /// What may stand before a segment without changing it.
     pub fn view_prefixes(&self) -> &[String] {
         &self.view_prefixes
+    }
+
+    /// How the names begin that lead to where they stand: what follows is found as if they were not there. Only a CMS that
+    /// [acquires](Self::acquires) is taken to have them.
+    pub fn transparent(&self) -> &[String] {
+        &self.transparent
+    }
+
+    /// How the names begin behind which the CMS keeps files and no pages. Before one, a [transparent](Self::transparent) name counts.
+    pub fn resources(&self) -> &[String] {
+        &self.resources
+    }
+
+    /// The members of a body in JSON whose texts name, by path or address, what is to be copied or moved; read where the dialogue
+    /// names members that sign in, too.
+    pub fn sources(&self) -> &[String] {
+        &self.sources
     }
 
     /// The fields of a query of the CMS's sign-in page that say where to go afterwards.
@@ -261,15 +305,17 @@ impl PathRules {
     pub fn is_reset_page<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> bool {
         let segments: Vec<&str> =
             segments.into_iter().filter(|s| !s.is_empty()).map(|segment| self.view_name(segment)).collect();
-        let leads = |segments: &[&str]| self.reset_link.iter().any(|page| page.is_within(segments));
-        let ends = |segments: &[&str]| self.reset_link.iter().any(|page| page.ends(segments));
+        let names = self.compared(&segments);
+        let leads = |names: &[Cow<'_, str>]| self.reset_link.iter().any(|page| page.is_within(names));
+        let ends = |names: &[Cow<'_, str>]| self.reset_link.iter().any(|page| page.ends(names));
         // No such page but the one at the end.
-        let alone = |page: &[&str]| ends(page) && page.split_last().is_some_and(|(_, before)| !leads(before));
+        let alone =
+            |page: &[Cow<'_, str>]| ends(page) && page.split_last().is_some_and(|(_, before)| !leads(before));
         let behind =
             self.token.as_ref().filter(|rules| rules.after.is_some()).map_or(1, TokenRules::segments);
         let split = segments.len().saturating_sub(behind);
-        alone(&segments)
-            || segments.split_at_checked(split).is_some_and(|(page, token)| {
+        alone(&names)
+            || names.split_at_checked(split).is_some_and(|(page, token)| {
                 token.len() == behind && alone(page) && self.is_token(&token.join(TOKEN_BETWEEN))
             })
     }
@@ -284,7 +330,7 @@ impl PathRules {
 
     fn token_and_user(&self, segments: &[&str], query: Option<&str>) -> (Option<Secret>, Option<String>) {
         let Some(rules) = &self.token else { return (None, None) };
-        let after = |after: &String| segments.iter().position(|segment| segment == after);
+        let after = |after: &String| self.compared(segments).iter().position(|segment| segment == after);
         let below = rules.after.as_ref().and_then(after).and_then(|at| {
             let behind = segments.get(at.saturating_add(1)..)?;
             behind.get(..rules.segments()).map(|parts| parts.join(TOKEN_BETWEEN))
@@ -305,6 +351,17 @@ impl PathRules {
         (token, in_query(&rules.user_query).filter(|user| !user.is_empty()))
     }
 
+    /// The segments as patterns are compared with them.
+    fn compared<'s>(&self, segments: &[&'s str]) -> Vec<Cow<'s, str>> {
+        let lower = |segment: &&'s str| Cow::Owned(segment.to_lowercase());
+        let same = |segment: &&'s str| Cow::Borrowed(*segment);
+        if self.ignore_case {
+            segments.iter().map(lower).collect()
+        } else {
+            segments.iter().map(same).collect()
+        }
+    }
+
     fn view_name<'a>(&self, mut segment: &'a str) -> &'a str {
         while let Some(rest) =
             self.view_prefixes.iter().filter(|p| !p.is_empty()).find_map(|p| segment.strip_prefix(p.as_str()))
@@ -322,15 +379,17 @@ const TOKEN_BETWEEN: &str = "~";
 pub(super) struct Pattern(Vec<String>);
 
 impl Pattern {
-    pub(super) fn is_within(&self, segments: &[&str]) -> bool {
-        let same = |(wanted, segment): (&String, &&str)| wanted == "*" || wanted == segment;
-        segments.windows(self.0.len().max(1)).any(|window| self.0.iter().zip(window).all(same))
+    pub(super) fn is_within(&self, segments: &[impl AsRef<str>]) -> bool {
+        let mut windows = segments.windows(self.0.len().max(1));
+        windows.any(|window| {
+            self.0.iter().zip(window).all(|(wanted, seen)| wanted == "*" || wanted == seen.as_ref())
+        })
     }
 }
 
 impl Pattern {
     /// Whether the last of `segments` are these.
-    fn ends(&self, segments: &[&str]) -> bool {
+    fn ends(&self, segments: &[impl AsRef<str>]) -> bool {
         let split = segments.len().checked_sub(self.0.len());
         split.and_then(|at| segments.get(at..)).is_some_and(|end| self.is_within(end))
     }
@@ -439,9 +498,20 @@ mod tests {
 
     #[test]
     fn every_spelling_that_reaches_the_cms_own_pages_is_taken_over() {
-        use TakenOver::{Closed, RequestReset, SignIn, SignOut};
+        use TakenOver::{ChangePassword, Closed, RequestReset, SignIn, SignOut};
         let plone = plone();
         for (path, query, wanted) in [
+            ("@@change-password", "", Some(ChangePassword)),
+            ("docs/change-password", "", Some(ChangePassword)),
+            ("portal_membership/setPassword", "", Some(Closed)),
+            ("portal_membership/testCurrentPassword", "", Some(Closed)),
+            ("acl_users/source_users/manage_updatePassword", "", Some(Closed)),
+            ("portal_membership/logoutUser", "", Some(SignOut)),
+            ("news/aq_parent/aq_parent", "", Some(Closed)),
+            ("news/Plone/@@POST_application_json_@users/x/reset-password", "", Some(Closed)),
+            ("++view++POST_application_json_@users/x/reset-password", "", Some(Closed)),
+            ("POST_application_json_@login", "", Some(Closed)),
+            ("@@GET_application_json_@search", "", None),
             ("login", "", Some(SignIn)),
             ("login_form", "came_from=/x", Some(SignIn)),
             ("@@login", "", Some(SignIn)),

@@ -34,6 +34,7 @@ impl<'c> Check<'c> {
             check.password_reset(site);
             check.local_users(site);
             check.openness(site);
+            check.open_resources(site);
             check.half_closed(site);
         }
         check.shown_twice();
@@ -263,6 +264,26 @@ impl<'c> Check<'c> {
                 site.name.span().start,
                 format!(
                     "`{folder}/**` is public, and the CMS finds there what lies elsewhere, too (`{folder}/secret/a` is `/secret/a`); everyone sees in that way what it shows without signing in: close it in the CMS, or name by rules what stays inside, for they hold there as well"
+                ),
+            );
+        }
+    }
+
+    /// Styles and pictures that a rule opens with all that is behind them, at a site that is otherwise closed. Zope finds all of the
+    /// site behind a file that lies in its database.
+    fn open_resources(&mut self, site: &Site) {
+        let Ok(dialogue) = self.config.dialogue(site) else { return };
+        let paths = dialogue.paths();
+        if site.access.default == Access::Public || !paths.acquires() {
+            return;
+        }
+        let starts = || paths.resources().iter().chain(paths.transparent()).filter(|start| !start.is_empty());
+        let mut open = site.access.rules.iter().filter(|rule| rule.access == Access::Public);
+        if let Some(pattern) = open.find_map(|rule| starts().find_map(|start| rule.path.behind(start))) {
+            self.warn(
+                site.name.span().start,
+                format!(
+                    "`{pattern}` is public, and the CMS finds what lies elsewhere behind a file of its database, too (`/++theme++mine/a.css/secret/a` is `/secret/a`); everyone sees in that way what it shows without signing in: close it in the CMS, name by rules what stays inside, for they hold there as well, or open each level of files alone (`/++theme++mine/*`)"
                 ),
             );
         }

@@ -13,7 +13,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use memchr::memmem::{self, Finder};
 
 use super::decide::field;
-use super::members::Members;
+use super::members::{Members, Sources};
 use super::policy::{Access, From};
 use super::{MOST_REDISPATCHES, Site, disposition, field_name, redispatched};
 use crate::forward::{Fault, Inspect};
@@ -59,7 +59,31 @@ pub(super) fn inspection(visit: &Visit<'_>) -> Result<Option<Box<dyn Inspect>>, 
         Reading::Form => Some(Box::new(Urlencoded::new(judge()))),
         Reading::Multipart(boundary) => Some(Box::new(Multipart::new(judge(), &boundary))),
     };
-    Ok(if members.is_empty() { form } else { Some(Box::new(Members::new(members, form))) })
+    if members.is_empty() {
+        return Ok(form);
+    }
+    let members = Members::new(members, form);
+    Ok(Some(match sources(visit) {
+        Some(sources) => Box::new(members.with(sources)),
+        None => Box::new(members),
+    }))
+}
+
+/// What a body of JSON may name as what is to be copied or moved, with all that is below it.
+fn sources(visit: &Visit<'_>) -> Option<Sources> {
+    let names = visit.site.cms.dialogue().paths().sources();
+    if names.is_empty() {
+        return None;
+    }
+    let (site, from) = (Arc::clone(visit.site), visit.from());
+    let most = if visit.session.is_some() { Access::SignedIn } else { Access::Public };
+    let may = move |path: &[u8]| {
+        let prefix = site.public.path().as_bytes();
+        let below = path.strip_prefix(prefix).filter(|rest| rest.first().is_none_or(|byte| *byte == b'/'));
+        let path = below.map_or(path, |below| if below.is_empty() { b"/" } else { below });
+        site.access.access(path, from).max(site.access.access_below(path, from)) <= most
+    };
+    Some(Sources { names: names.to_vec(), may: Box::new(may) })
 }
 
 fn is_json(kind: &[u8]) -> bool {

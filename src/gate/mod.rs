@@ -403,7 +403,9 @@ fn redispatched(
     let Ok(page) = CanonicalPath::parse(&percent_encode(&whole, KEPT).to_string()) else {
         return Some(unclear);
     };
-    let taken_over = dialogue.redispatch(name, value);
+    // What is taken over may be several segments: some in the path, and some here.
+    let whole = || dialogue.paths().taken_over(String::from_utf8_lossy(page.decoded()).split('/'), None);
+    let taken_over = dialogue.redispatch(name, value).or_else(whole);
     Some(Redispatched { taken_over, access: site.access.access(page.decoded(), from) })
 }
 
@@ -428,6 +430,7 @@ async fn take_over(visit: &Visit<'_>, taken_over: TakenOver) -> Answer {
             visit.to_own(see, "login", &format!("next={}", next.encoded()), "taken_over")
         }
         TakenOver::SignOut => visit.to_own(see, "logout", "", "taken_over"),
+        TakenOver::ChangePassword => visit.to_own(see, "account", "", "taken_over"),
         TakenOver::RequestReset if visit.site.offers_reset() => {
             let names = visit.site.cms.dialogue().paths().user_query();
             let user = names.iter().find_map(|name| visit.query(name)).unwrap_or_default();

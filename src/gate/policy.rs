@@ -9,6 +9,9 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::config::values::schema_as;
 
+/// In more ways than this no path is read: each is judged by the rules, and a visitor chooses how often the root is named in it.
+const MOST_READINGS: usize = 8;
+
 /// What a path asks of a visitor; the later, the stricter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -38,6 +41,15 @@ pub struct Settings {
     /// What may stand before a name without changing it ([`crate::cms::PathRules::view_prefixes`]). No key either.
     #[serde(skip)]
     pub view_prefixes: Vec<String>,
+    /// How the names begin that lead nowhere else ([`crate::cms::PathRules::transparent`]). No key either.
+    #[serde(skip)]
+    pub transparent: Vec<String>,
+    /// How the names begin behind which files lie ([`crate::cms::PathRules::resources`]). No key either.
+    #[serde(skip)]
+    pub resources: Vec<String>,
+    /// What the CMS calls its own root: the last name in the path of the backend. No key either.
+    #[serde(skip)]
+    pub root: Option<Vec<u8>>,
 }
 
 /// One rule: paths, perhaps networks, and what they ask for.
@@ -146,18 +158,78 @@ impl Settings {
     /// Whether some visitors may reach `path` and others not because of where they come from, rather than who they are.
     pub fn depends_on_place(&self, path: &[u8]) -> bool {
         let depends = |rule: &Rule| rule.client_certificate || !rule.networks.is_empty();
-        let plain = self.plain(path);
-        let mut rules = self.rules.iter().filter(|rule| rule.fits(path, &plain));
-        rules.next().is_some_and(depends) || self.acquired(path, &plain).any(depends)
+        self.readings(path).iter().any(|path| {
+            let plain = self.plain(path);
+            let mut rules = self.rules.iter().filter(|rule| rule.fits(path, &plain));
+            rules.next().is_some_and(depends) || self.acquired(path, &plain).any(depends)
+        })
     }
 
     /// What `path` (percent-decoded, below the site's public address) asks of a visitor: the most of what it asks for in any of the
     /// ways in which a CMS reads it.
     pub fn access(&self, path: &[u8], from: From) -> Access {
         let bare = without_parameters(path).map(|bare| self.as_written(&bare, from));
-        let plain = self.plain(path);
-        let acquired = self.acquired(path, &plain).map(|rule| self.of_pattern(&rule.path, from));
-        acquired.chain(bare).fold(self.as_written(path, from), Access::max)
+        let readings = self.readings(path);
+        // No page has such an address, and each reading takes its time.
+        let unclear = (readings.len() > MOST_READINGS).then_some(Access::Deny);
+        let read = readings.iter().take(MOST_READINGS).map(|path| {
+            let plain = self.plain(path);
+            let acquired = self.acquired(path, &plain).map(|rule| self.of_pattern(&rule.path, from));
+            acquired.fold(self.as_written(path, from), Access::max)
+        });
+        read.chain(bare).chain(unclear).max().unwrap_or(Access::Deny)
+    }
+
+    /// The paths at which a CMS that acquires finds the same, the one that is written first. It finds its own root below any
+    /// folder, too (`/news/Plone/@@view` is a view of the whole site), and some names lead to where they stand.
+    fn readings<'p>(&self, path: &'p [u8]) -> Vec<Cow<'p, [u8]>> {
+        let mut readings = vec![Cow::Borrowed(path)];
+        if !self.acquires {
+            return readings;
+        }
+        if let Some(root) = &self.root {
+            let slashes = memchr::memchr_iter(b'/', path).chain([path.len()]);
+            let behind = slashes.filter_map(|at| {
+                let (before, rest) = path.split_at_checked(at)?;
+                let name = before.rsplit(|byte| *byte == b'/').next()?;
+                let is_root = bare(name, &self.view_prefixes) == root.as_slice();
+                let rest: &[u8] = if rest.is_empty() { b"/" } else { rest };
+                is_root.then_some(Cow::Borrowed(rest))
+            });
+            readings.extend(behind.take(MOST_READINGS));
+        }
+        let through: Vec<_> = readings.iter().filter_map(|path| self.without_transparent(path)).collect();
+        readings.extend(through.into_iter().map(Cow::Owned));
+        readings
+    }
+
+    /// The path without the names that lead nowhere else, but for those before a file (`/++webresource++x/++theme++y/a.css`), which
+    /// is nothing else without them; `None` if that makes no difference.
+    fn without_transparent(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let begins =
+            |name: &[u8], with: &[String]| with.iter().any(|start| name.starts_with(start.as_bytes()));
+        let is_transparent = |name: &[u8]| begins(bare(name, &self.view_prefixes), &self.transparent);
+        if !segments(path).any(is_transparent) {
+            return None;
+        }
+        let (mut names, mut passed, mut is_before_file) = (Vec::new(), false, false);
+        // From the end, so that what follows is known.
+        for name in segments(path).collect::<Vec<_>>().into_iter().rev() {
+            if !is_transparent(name) {
+                // The start alone names no file.
+                is_before_file = self
+                    .resources
+                    .iter()
+                    .any(|start| name.strip_prefix(start.as_bytes()).is_some_and(|rest| !rest.is_empty()));
+            } else if !is_before_file {
+                passed = true;
+                continue;
+            }
+            names.push(name);
+        }
+        names.reverse();
+        let end: &[u8] = if path.ends_with(b"/") && !names.is_empty() { b"/" } else { b"" };
+        passed.then(|| [b"/", &names.join(&b'/')[..], end].concat())
     }
 
     /// The rules that close what a CMS that acquires may have found at `path`, although it lies elsewhere. Zope looks for each name
@@ -202,6 +274,12 @@ impl Settings {
     /// The most that anything below `path` asks of a visitor, as far as rules name it by its place. Those that begin with a star
     /// (`**/edit`) are about views and files wherever they are, and nothing that is copied or moved.
     pub fn access_below(&self, path: &[u8], from: From) -> Access {
+        let readings = self.readings(path);
+        let below = readings.iter().take(MOST_READINGS).map(|path| self.below_as_written(path, from));
+        below.max().unwrap_or(Access::Deny)
+    }
+
+    fn below_as_written(&self, path: &[u8], from: From) -> Access {
         // The folder itself may have been found elsewhere, by its last names alone.
         let most = if self.acquires { usize::MAX } else { 1 };
         let folders = memchr::memchr_iter(b'/', path).filter_map(|at| path.get(at..));
@@ -347,6 +425,18 @@ impl Pattern {
         let is_one =
             !name.is_empty() && !name.contains('.') && !name.starts_with("@@") && !name.starts_with("++");
         is_one.then_some(page)
+    }
+
+    /// The pattern, if it holds for all that is behind a name that begins with `start` (`/++theme++mine/**`).
+    pub fn behind(&self, start: &str) -> Option<String> {
+        let bytes = self.pieces.iter().flat_map(|piece| match piece {
+            Piece::Byte(byte) => vec![*byte],
+            Piece::Within => b"*".to_vec(),
+            Piece::Anything => b"**".to_vec(),
+            Piece::Between => Vec::new(),
+        });
+        let text = String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned();
+        text.split_once(start).is_some_and(|(_, rest)| rest.contains("**")).then_some(text)
     }
 
     /// Whether it begins with a star and so holds at any depth.

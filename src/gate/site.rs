@@ -126,7 +126,7 @@ impl Site {
             home: format!("{}/", public.path()),
             prefix: format!("{}{}", public.path(), config.server.prefix.as_str()),
             access: match cms.dialogue().paths().acquires() {
-                true => acquiring(config, site),
+                true => acquiring(config, site, cms.dialogue().paths()),
                 false => site.access.clone(),
             }
             .with_view_prefixes(cms.dialogue().paths().view_prefixes()),
@@ -248,7 +248,7 @@ fn neighbours<'c>(config: &'c config::Config, site: &'c config::Site) -> impl It
 
 /// The rules of a site whose CMS finds everything that lies above it, too. The other sites that are in the same Zope it would show by
 /// its own rules (`/PloneB/secret` at the address of `/PloneA`), so none of its paths leads into them.
-fn acquiring(config: &config::Config, site: &config::Site) -> policy::Settings {
+fn acquiring(config: &config::Config, site: &config::Site, paths: &cms::PathRules) -> policy::Settings {
     let backends = site.backend_url.as_ref();
     let own = backends.first().path();
     let others = config.sites.iter().map(|other| other.as_ref().backend_url.as_ref());
@@ -261,7 +261,16 @@ fn acquiring(config: &config::Config, site: &config::Site) -> policy::Settings {
     });
     let closed = beside.map(|other| policy::Rule::closing(other.as_bytes()));
     let rules = closed.chain(site.access.rules.iter().cloned()).collect();
-    policy::Settings { rules, acquires: true, ..site.access.clone() }
+    let starts = |starts: &[String]| starts.iter().filter(|start| !start.is_empty()).cloned().collect();
+    let root = own.rsplit('/').next().filter(|name| !name.is_empty());
+    policy::Settings {
+        rules,
+        acquires: true,
+        transparent: starts(paths.transparent()),
+        resources: starts(paths.resources()),
+        root: root.map(|name| percent_encoding::percent_decode_str(name).collect()),
+        ..site.access.clone()
+    }
 }
 
 /// Whether one path, of those of sites, is the other or above it. None is at the root.

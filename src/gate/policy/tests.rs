@@ -93,6 +93,65 @@ fn what_a_cms_acquires_is_closed_wherever_it_is_found() {
 }
 
 #[test]
+fn what_leads_nowhere_else_opens_nothing_else() {
+    let settings: Settings = toml::from_str(
+        r#"
+        rules = [
+          { path = "/", access = "public" },
+          { path = "/news/**", access = "public" },
+          { path = "/style.css", access = "public" },
+          { path = "/++webresource++**", access = "public" },
+          { path = "/office/**", networks = ["10.0.0.0/8"], access = "public" },
+        ]"#,
+    )
+    .unwrap();
+    let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let settings = Settings {
+        acquires: true,
+        transparent: strings(&["++webresource++", "++api++"]),
+        resources: strings(&["++theme++"]),
+        root: Some(b"Plone".to_vec()),
+        ..settings
+    }
+    .with_view_prefixes(&["@@".to_owned()]);
+    use Access::{Deny, Public, SignedIn};
+    for (row, path, access) in [
+        ("a page", "/++webresource++x/docs/a", SignedIn),
+        ("twice", "/++webresource++x/++api++/docs/a", SignedIn),
+        ("before a view", "/++webresource++x/@@view", SignedIn),
+        ("before another namespace", "/++webresource++x/++view++view", SignedIn),
+        ("a page below which a file seems to lie", "/++webresource++x/docs/++theme++b/a.css", SignedIn),
+        ("a resource without a name", "/++webresource++x/++theme++/docs", SignedIn),
+        ("behind what is open", "/++webresource++x/style.css/++api++/docs", SignedIn),
+        ("a style", "/++webresource++h/++theme++b/a.css", Public),
+        ("a style behind two", "/++webresource++h/++api++/++theme++b/a.css", Public),
+        ("a file that is open", "/++webresource++x/style.css", Public),
+        ("the front page, which is open", "/++webresource++x", Public),
+        ("an open folder", "/news/++api++/a", Public),
+        ("a view of the root", "/news/Plone/@@view", SignedIn),
+        ("an open view below it", "/news/@@view", Public),
+        ("the root itself, which is open", "/news/Plone", Public),
+        ("the root, prefixed", "/news/@@Plone/@@view", SignedIn),
+        ("the root before what takes more names", "/news/Plone/@@view/Plone", SignedIn),
+        ("the root behind what leads nowhere", "/news/Plone/++api++/@@view", SignedIn),
+        ("an open page of the root", "/Plone/news/a", SignedIn),
+        ("an open page of the root below another", "/news/Plone/news/a", Public),
+        ("a longer name", "/news/Plone2/@@view", Public),
+        ("more roots than any page has", "/news/Plone/Plone/Plone/Plone/Plone/Plone/Plone/Plone/news", Deny),
+    ] {
+        let from = From { client: "192.0.2.1".parse().unwrap(), certificate: false };
+        assert_eq!(settings.access(path.as_bytes(), from), access, "{row}: {path}");
+    }
+    assert!(settings.depends_on_place(b"/++api++/office"), "no cache's to keep");
+    let settings: Settings =
+        toml::from_str("default = \"public\"\nrules = [{ path = \"/docs/old/**\", access = \"deny\" }]")
+            .unwrap();
+    let settings = Settings { acquires: true, root: Some(b"Plone".to_vec()), ..settings };
+    let from = From { client: "192.0.2.1".parse().unwrap(), certificate: false };
+    assert_eq!(settings.access_below(b"/news/Plone", from), Deny, "all that is below the root");
+}
+
+#[test]
 fn no_other_name_of_a_path_is_left_open() {
     let settings: Settings = toml::from_str(
         r#"
