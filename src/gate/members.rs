@@ -7,7 +7,7 @@
 //!
 //! The same service copies and moves what the texts in a member name (`POST /docs/@copy {"source": "/board"}`), out of a place that
 //! the rules close as well: those that are paths or addresses are judged like a path. It takes ids of its own, too, which say nothing
-//! of a place; and whoever has one can do the same there.
+//! of a place and are let be: what must not be copied must be closed in the CMS.
 
 use crate::forward::Inspect;
 
