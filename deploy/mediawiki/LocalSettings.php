@@ -11,3 +11,4 @@ $wgMainCacheType = CACHE_DB; // where it counts what is tried too often
 // with a new password an hour.
 $wgUsePrivateIPs = true;
 $wgCdnServersNoPurge = [ '127.0.0.1' ];
+$wgMainWANCache = CACHE_NONE; // a user just changed is looked up, not remembered
