@@ -4,13 +4,11 @@
 //! aside for it, or for all such bodies together, goes to a file without a name, which the system removes by itself. Of bodies
 //! of strangers there are so many at once ([`Strangers`]): each may be a file that stays open for as long as they like.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::io::SeekFrom;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,7 +23,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::body::{BoxError, Inspect, Progress, RequestBody};
 use super::pace::Pace;
 use super::{Fault, Settings};
-use crate::limits;
+use crate::limits::crowd::{Crowd, Slots};
 use crate::rewrite::Translation;
 
 /// A body read back from a file.
@@ -49,13 +47,13 @@ const MOST_OF_ONE: usize = 32;
 /// What is held now.
 static MEMORY: AtomicUsize = AtomicUsize::new(0);
 static STRANGERS: Semaphore = Semaphore::const_new(MOST_STRANGERS);
-/// Whose those of strangers are; only networks that have any.
-static NETWORKS: Mutex<BTreeMap<u128, usize>> = Mutex::new(BTreeMap::new());
+/// Whose those of strangers are.
+static CLIENTS: LazyLock<Crowd<{ 1 << 12 }>> = LazyLock::new(Crowd::default);
 
 /// A stranger's place, until their request has been answered.
 pub struct Strangers {
     _place: SemaphorePermit<'static>,
-    network: u128,
+    client: Slots,
 }
 
 impl Strangers {
@@ -65,31 +63,19 @@ impl Strangers {
     /// [`Fault::Crowded`] when all are taken, or as many as one client network may have.
     pub fn enter(client: IpAddr) -> Result<Self, Fault> {
         let place = STRANGERS.try_acquire().map_err(|_| Fault::Crowded)?;
-        let network = limits::network(client);
-        let mut networks = networks();
-        let count = networks.entry(network).or_default();
-        if *count >= MOST_OF_ONE {
+        let client = CLIENTS.slots(client);
+        if CLIENTS.enter(client) >= MOST_OF_ONE {
+            CLIENTS.leave(client);
             return Err(Fault::Crowded);
         }
-        *count += 1;
-        Ok(Self { _place: place, network })
+        Ok(Self { _place: place, client })
     }
 }
 
 impl Drop for Strangers {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = networks().entry(self.network) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
+        CLIENTS.leave(self.client);
     }
-}
-
-// A panic elsewhere cannot leave the map half changed, so poison says nothing.
-fn networks() -> MutexGuard<'static, BTreeMap<u128, usize>> {
-    NETWORKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A body is said to be compressed and cannot be unpacked.
@@ -270,6 +256,6 @@ mod tests {
         places.pop();
         places.push(Strangers::enter(one).ok().unwrap());
         drop(places);
-        assert!(!networks().contains_key(&limits::network(one)), "nothing is left of who is gone");
+        assert_eq!(CLIENTS.count(CLIENTS.slots(one)), 0, "nothing is left of who is gone");
     }
 }

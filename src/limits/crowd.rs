@@ -1,5 +1,5 @@
 //! How many of something each client has at once, counted without a lock: connections ([`crate::listen`]), requests that a backend
-//! works on ([`crate::forward`]).
+//! works on and bodies that are kept ([`crate::forward`]).
 //!
 //! A client is a [`network`]. The counts stand in two tables, each with its own secret hash; a client is over its limit only when
 //! both of its counts are, so strangers who happen to share one slot with a crowd are not turned away, and no list of clients grows.
