@@ -29,7 +29,7 @@ impl CredentialRules {
     /// Whether a cookie of this name, coming from a browser, must not reach the CMS. That includes the names
     /// of the fields: a CMS that reads fields, query and cookies as one takes a cookie for the field. And every spelling that
     /// some CMS takes for one: PHP decodes `%` in names (before 8.0), reads `.`, blanks and `[` as `_` and not at all what is before or behind (see
-    /// [`super::paths::is_read_as`]); ASP.NET minds no case.
+    /// [`super::fields::is_read_as`]); ASP.NET minds no case.
     pub fn is_credential_cookie(&self, name: &str) -> bool {
         let folded = folded(name);
         self.cookies.iter().any(|cookie| cookie.folded().is(&folded))

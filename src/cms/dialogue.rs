@@ -12,10 +12,11 @@ use serde::Deserialize;
 
 use super::cookies::CredentialRules;
 use super::examine::Doctor;
+use super::fields::{FieldRules, is_read_as};
 use super::operation::{
     self, Ground, Operation, SignInVerdict, SignOutVerdict, WhoAmIVerdict, WrittenOperation,
 };
-use super::paths::{FieldRules, PathRules, Suffix, TokenRules, is_read_as};
+use super::paths::{PathRules, Suffix, TokenRules};
 use super::template::Placeholder;
 use super::values::{HeaderKey, StatusSet};
 use super::{TakenOver, Verdict};

@@ -49,6 +49,7 @@ mod cookies;
 mod dialogue;
 mod examine;
 mod extract;
+mod fields;
 mod message;
 mod operation;
 mod paths;
@@ -71,7 +72,8 @@ pub use backend::Backend;
 pub use cookies::{Change, CredentialRules, KeptCookies};
 pub use dialogue::{Description, Dialogue, DialogueError};
 pub use examine::{Examined, FormVerdict};
-pub use paths::{FieldRules, PathRules, TakenOver};
+pub use fields::FieldRules;
+pub use paths::{PathRules, TakenOver};
 pub use rehearse::{Rehearsal, Scene};
 pub use run::StepTaken;
 
