@@ -182,16 +182,8 @@ fn parameters<'a>(origins: &Origins, text: &'a [u8]) -> Cow<'a, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::super::Mode;
-    use super::super::tests::{LOCAL, origins};
+    use super::super::tests::{LOCAL, headers, origins};
     use super::*;
-
-    fn headers(rows: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in rows {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        headers
-    }
 
     #[test]
     fn no_header_names_the_inside() {

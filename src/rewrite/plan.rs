@@ -212,17 +212,8 @@ fn is_compressed_text(path: &str, headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::Mode;
-    use super::super::tests::{LOCAL, origins};
+    use super::super::tests::{LOCAL, headers, origins};
     use super::*;
-    use http::header::{HeaderName, HeaderValue};
-
-    fn headers(rows: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in rows {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        headers
-    }
 
     #[test]
     fn text_is_told_from_what_is_not() {

@@ -7,7 +7,7 @@ mod oracle;
 mod streaming;
 
 use super::*;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
 use url::Url;
 
@@ -31,6 +31,15 @@ const SITES: &[Site] = &[LOCAL, NAMED, PORTS, BELOW, ABOVE, SCHEME, SIX, UNDER, 
 pub(super) fn origins(site: Site, mode: Mode) -> Origins {
     let names: Vec<String> = site.2.iter().map(|name| (*name).to_owned()).collect();
     Origins::new(&Url::parse(site.0).unwrap(), &Url::parse(site.1).unwrap(), &names, mode).unwrap()
+}
+
+/// A head with these fields.
+pub(super) fn headers(rows: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in rows {
+        headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    headers
 }
 
 fn text(bytes: &[u8]) -> String {
