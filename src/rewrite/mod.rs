@@ -5,7 +5,7 @@
 //! [`RewriteBody`] maps the body while it passes. [`Origins`] is built once per site, from its addresses.
 //!
 //! It defends against the one thing a gate must not do: tell the internet what is behind it. Which bytes are an internal
-//! address is said in one place, `grammar` and `authority`, on top of `spelling`, which knows how a character travels (JSON, percent
+//! address is said in one place, `grammar`, `authority` and `prefix`, on top of `spelling`, which knows how a character travels (JSON, percent
 //! encoding, entities, and these in each other); `map` finds them fast, `stream` does so in pieces. Only for paths, which are
 //! links in some attributes and data in others, the tags of HTML are found (`html`, `markup`) and looked into (`links`), and
 //! not before such a path is seen (`lazy`).
@@ -43,6 +43,7 @@ mod multipart;
 mod origins;
 mod paths;
 mod plan;
+mod prefix;
 mod rewriter;
 mod settings;
 mod sites;

@@ -1,9 +1,10 @@
 //! Where a site lives, inside and outside, and the two maps between.
 
 use super::authority::Name;
-use super::grammar::{Grammar, Paths, Prefix, Target, prefix_at};
+use super::grammar::{Grammar, Paths, Target};
 use super::map::Map;
 use super::paths::{moved, return_address};
+use super::prefix::{Prefix, prefix_at};
 use super::settings::Settings;
 use http::HeaderValue;
 use std::borrow::Cow;

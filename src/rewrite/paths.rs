@@ -1,7 +1,7 @@
 //! A path with another prefix: `/Plone/docs` → `/docs`, or the reverse. What comes of it is a path of the site, never another host, whatever
 //! stood behind the prefix.
 
-use super::grammar::{Prefix, prefix_at};
+use super::prefix::{Prefix, prefix_at};
 use super::spelling::{Read, Sym, read, symbol};
 
 /// The path with another prefix, if it has that one. Both are segments.
