@@ -14,7 +14,7 @@ use lychgate::cms::{
     Asker, Backend, BackendSettings, Dialogue, KeptCookies, SignIn, SignOut, Trust, Verdict, WhoAmI,
 };
 use lychgate::secret::Secret;
-use support::standin::{Canned, Fault, StandIn, TokenState};
+use support::standin::{Canned, Fault, StandIn, TokenState, asker};
 use url::Url;
 
 const AGENT: &str = "Lychgate/1 (mail-password)";
@@ -50,16 +50,6 @@ fn hasty(cms: &StandIn) -> Backend {
 
 fn backend(cms: &StandIn) -> Backend {
     Backend::new(plone(), settings(&cms.address_for(PUBLIC))).unwrap()
-}
-
-fn asker() -> Asker {
-    Asker {
-        client_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
-        language: Some("fr, en;q=0.5".to_owned()),
-        user_agent: Some("Mozilla/5.0 (a browser)".to_owned()),
-        request_id: "req-1".to_owned(),
-        whom: None,
-    }
 }
 
 fn both() -> [(&'static str, StandIn); 2] {

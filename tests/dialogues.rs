@@ -6,32 +6,20 @@
 mod support;
 
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use lychgate::cms::{
-    Asker, Backend, BackendSettings, Dialogue, KeptCookies, SignIn, SignOut, TakenOver, Trust, Verdict,
-    WhoAmI,
+    Backend, BackendSettings, Dialogue, KeptCookies, SignIn, SignOut, TakenOver, Trust, Verdict, WhoAmI,
 };
 use lychgate::secret::Secret;
 use support::browser::Browser;
 use support::gate::{Gate, HOST};
-use support::standin::{Canned, Fault, StandIn};
+use support::standin::{Canned, Fault, StandIn, asker};
 use url::Url;
 
 const PASSWORD: &str = "Secret1234!";
 const NEW: &str = "Nëw & \"100%\" {user}";
-
-fn asker() -> Asker {
-    Asker {
-        client_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
-        language: Some("fr, en;q=0.5".to_owned()),
-        user_agent: Some("Mozilla/5.0 (a browser)".to_owned()),
-        request_id: "req-1".to_owned(),
-        whom: None,
-    }
-}
 
 fn backend(dialogue: &str, cms: &StandIn) -> Backend {
     backend_of(Dialogue::built_in(dialogue).unwrap().unwrap(), cms)

@@ -5,32 +5,21 @@
 
 mod support;
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use lychgate::cms::{
-    Asker, Backend, BackendSettings, KeptCookies, SignIn, SignOut, TakenOver, Trust, Verdict, WhoAmI,
+    Backend, BackendSettings, KeptCookies, SignIn, SignOut, TakenOver, Trust, Verdict, WhoAmI,
 };
 use lychgate::config::Config;
 use lychgate::secret::Secret;
-use support::standin::{Canned, Recorded, StandIn};
+use support::standin::{Canned, Recorded, StandIn, asker};
 use url::Url;
 
 const PASSWORD: &str = "Secret1234!";
 const NEW: &str = "Nëw & 100%";
-
-fn asker() -> Asker {
-    Asker {
-        client_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
-        language: None,
-        user_agent: None,
-        request_id: "req-1".to_owned(),
-        whom: None,
-    }
-}
 
 /// The dialogue that `proxy.toml` names by its file, before this CMS.
 fn backend(name: &str, cms: &StandIn) -> Backend {

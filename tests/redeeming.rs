@@ -5,27 +5,16 @@
 mod support;
 
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lychgate::cms::{Asker, Backend, BackendSettings, Dialogue, Trust, Verdict};
+use lychgate::cms::{Backend, BackendSettings, Dialogue, Trust, Verdict};
 use lychgate::secret::Secret;
-use support::standin::{Canned, Fault, StandIn};
+use support::standin::{Canned, Fault, StandIn, asker};
 use url::Url;
 
 const NEW: &str = "Newpass1234!";
 const PLONE_FORM: &str = "<form name=pwreset_action action='/passwordreset/0123456789abcdef0123456789abcdef'><input name=userid><input name=password></form>";
-
-fn asker() -> Asker {
-    Asker {
-        client_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
-        language: None,
-        user_agent: None,
-        request_id: "req-1".to_owned(),
-        whom: None,
-    }
-}
 
 fn backend(dialogue: &str, cms: &StandIn, timeout: Duration) -> Backend {
     let settings = BackendSettings {

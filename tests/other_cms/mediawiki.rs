@@ -61,16 +61,8 @@ async fn too_many_attempts_are_no_wrong_password() {
 #[tokio::test]
 async fn a_session_is_known_until_it_is_signed_out_and_not_after() {
     let wiki = wiki();
-    let backend = wiki.backend();
     let (leaver, id) = wiki.user("Leaver").await;
-    let SignIn::Ok { cookies, .. } = backend.sign_in(&leaver, &Secret::new(PASSWORD), &asker(4, "en")).await
-    else {
-        panic!("Leaver cannot sign in")
-    };
-    assert_eq!(backend.who_am_i(&cookies, &asker(4, "de")).await, WhoAmI::SignedIn { user_id: Some(id) });
-    assert_eq!(backend.who_am_i(&KeptCookies::default(), &asker(4, "de")).await, WhoAmI::Anonymous);
-    assert_eq!(backend.sign_out(&cookies, &asker(4, "de")).await, SignOut::Ok);
-    assert_eq!(backend.who_am_i(&cookies, &asker(4, "en")).await, WhoAmI::Anonymous);
+    wiki.knows_a_session_until_it_is_signed_out(&leaver, id, asker(4, "de")).await;
 }
 
 #[tokio::test]

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use lychgate::cms::{Asker, Backend, BackendSettings, Trust};
+use lychgate::cms::{Asker, Backend, BackendSettings, KeptCookies, SignIn, SignOut, Trust, WhoAmI};
 use lychgate::config::Config;
+use lychgate::secret::Secret;
 use mail_parser::MessageParser;
 use url::Url;
 
@@ -95,6 +96,18 @@ impl Sample {
         let url = Url::parse(&self.url).unwrap().join(path).unwrap();
         let text = client.get(url).send().await.unwrap().text().await.unwrap();
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {text}"))
+    }
+
+    /// A user whom the CMS knows by `id` signs in, is known, signs out, and is known no more: by what the dialogue says.
+    pub async fn knows_a_session_until_it_is_signed_out(&self, user: &str, id: String, asker: Asker) {
+        let backend = self.backend();
+        let SignIn::Ok { cookies, .. } = backend.sign_in(user, &Secret::new(PASSWORD), &asker).await else {
+            panic!("{user} cannot sign in")
+        };
+        assert_eq!(backend.who_am_i(&cookies, &asker).await, WhoAmI::SignedIn { user_id: Some(id) });
+        assert_eq!(backend.who_am_i(&KeptCookies::default(), &asker).await, WhoAmI::Anonymous);
+        assert_eq!(backend.sign_out(&cookies, &asker).await, SignOut::Ok);
+        assert_eq!(backend.who_am_i(&cookies, &asker).await, WhoAmI::Anonymous);
     }
 
     /// The address that a user has.

@@ -63,17 +63,8 @@ async fn signing_in_tells_right_from_wrong_and_learns_the_id() {
 #[tokio::test]
 async fn a_session_is_known_until_it_is_signed_out_and_not_after() {
     let site = site();
-    let backend = site.backend();
     let (leaver, _) = site.user("leaver").await;
-    let SignIn::Ok { cookies, .. } = backend.sign_in(&leaver, &Secret::new(PASSWORD), &asker(2, "en")).await
-    else {
-        panic!("leaver cannot sign in")
-    };
-    let user_id = Some(leaver);
-    assert_eq!(backend.who_am_i(&cookies, &asker(2, "de")).await, WhoAmI::SignedIn { user_id });
-    assert_eq!(backend.who_am_i(&KeptCookies::default(), &asker(2, "de")).await, WhoAmI::Anonymous);
-    assert_eq!(backend.sign_out(&cookies, &asker(2, "en")).await, SignOut::Ok);
-    assert_eq!(backend.who_am_i(&cookies, &asker(2, "en")).await, WhoAmI::Anonymous);
+    site.knows_a_session_until_it_is_signed_out(&leaver, leaver.clone(), asker(2, "de")).await;
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ mod plone;
 mod structr;
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -35,12 +35,24 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
+use lychgate::cms::Asker;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 pub use openacs::OpenAcs;
 pub use plone::{Mail, Switches, TokenState};
 use plone::{Plone, Version};
 pub use structr::Structr;
+
+/// A visitor for whom a CMS is asked.
+pub fn asker() -> Asker {
+    Asker {
+        client_ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)),
+        language: Some("fr, en;q=0.5".to_owned()),
+        user_agent: Some("Mozilla/5.0 (a browser)".to_owned()),
+        request_id: "req-1".to_owned(),
+        whom: None,
+    }
+}
 
 /// A running stand-in.
 pub struct StandIn {
