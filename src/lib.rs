@@ -25,7 +25,8 @@
 //!
 //! Data flows down this page and back up the same way. A module uses what stands below it, and the ground floor: [`config`],
 //! [`state`] and [`visit`] (what all requests and what one request share), [`store`], [`session`], [`held`] (forms that wait for
-//! their sender to sign in), [`limits`] (how often what may be tried, and what failures look like), [`csrf`], [`account`] (one spelling of a
+//! their sender to sign in), [`limits`] (how often what may be tried, what failures look like, and how many of something one client has at
+//! once), [`csrf`], [`account`] (one spelling of a
 //! user's name), [`password`] (of the gate's own users: policy and hashes), [`tls`], [`acme`] (certificates that the gate fetches and
 //! renews by itself), [`seal`], [`observe`] (the log, the audit trail, what is counted), [`background`], [`clock`], [`random`], [`secret`].
 //!
